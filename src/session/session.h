@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Sessions: durable agents with a state, a tree of messages, versioned variables, checkpoints, runs, events
+ * and tokens. This room owns all rows of state.db and every rule about them; it starts no process
+ * (SessionAgentOps does) and speaks no HTTP.
+ *
+ * Everything runs on the loop thread. A mutating function checks first and returns at once with a positive
+ * SESSION_E_* or a negative errno when it refuses (and nothing changed, done is not called). Else it
+ * returns 0, and done() comes after the commit, later, never from inside the call. A failed commit gives
+ * done(r < 0), and what was in memory is read again from the store.
+ *
+ * Objects in memory may be ahead of the disk while commits are under way; whoever shows them to somebody
+ * waits with session_settle() first. Rows read through the store's reader are committed by nature. */
+
+#include <systemd/sd-event.h>
+
+#include "store/store.h"
+
+typedef struct SessionManager SessionManager;
+typedef struct Session Session;
+
+/* ---- words ---- */
+
+typedef enum SessionStatus {
+        SESSION_CREATED,
+        SESSION_RUNNING,
+        SESSION_PAUSED,
+        SESSION_STOPPED,
+        SESSION_ERROR,
+        _SESSION_STATUS_MAX,
+        _SESSION_STATUS_INVALID = -EINVAL,
+} SessionStatus;
+
+typedef enum SessionSubstate {
+        SUBSTATE_NEW,      /* created */
+        SUBSTATE_QUEUED,
+        SUBSTATE_STARTING, /* running: intent written, exec not confirmed */
+        SUBSTATE_ACTIVE,
+        SUBSTATE_IDLE,     /* running without a process: a record */
+        SUBSTATE_WAITING,
+        SUBSTATE_BACKOFF,
+        SUBSTATE_STOPPING,
+        SUBSTATE_FROZEN,   /* paused, process kept */
+        SUBSTATE_PARKED,   /* paused, no process */
+        SUBSTATE_BUDGET,
+        SUBSTATE_CREDENTIALS,
+        SUBSTATE_EXITED,   /* stopped */
+        SUBSTATE_ARCHIVED,
+        SUBSTATE_FAILED,   /* error */
+        SUBSTATE_OOM,
+        SUBSTATE_WATCHDOG,
+        SUBSTATE_SANDBOX,
+        SUBSTATE_LOST,
+        SUBSTATE_QUARANTINED,
+        _SUBSTATE_MAX,
+        _SUBSTATE_INVALID = -EINVAL,
+} SessionSubstate;
+
+const char *session_status_to_string(SessionStatus s);
+SessionStatus session_status_from_string(const char *s);
+const char *session_substate_to_string(SessionSubstate s);
+
+typedef enum CheckpointKind {
+        CHECKPOINT_MANUAL,
+        CHECKPOINT_AUTO,
+        CHECKPOINT_PAUSE,
+        CHECKPOINT_STOP,
+        CHECKPOINT_SHUTDOWN,
+        CHECKPOINT_PRE_RESTORE,
+        _CHECKPOINT_KIND_MAX,
+} CheckpointKind;
+const char *checkpoint_kind_to_string(CheckpointKind k);
+
+typedef enum NodeKind {
+        NODE_MESSAGE,
+        _NODE_KIND_MAX,
+} NodeKind;
+
+typedef enum RunState {
+        RUN_INTENT, /* row written, process not confirmed */
+        RUN_ALIVE,
+        RUN_STOPPING, /* a stop was asked for and is durable */
+        RUN_ENDED,  /* everything below this is "open" */
+        _RUN_STATE_MAX,
+} RunState;
+
+/* Conditions; the API turns each into its row of the error table. */
+typedef enum SessionCondition {
+        SESSION_E_NOT_FOUND = 1,
+        SESSION_E_ALREADY_RUNNING,
+        SESSION_E_NOT_RUNNING,
+        SESSION_E_WRONG_STATE,     /* the verb does not fit the state; see the table in design */
+        SESSION_E_NO_CHECKPOINT,
+        SESSION_E_NO_NODE,
+        SESSION_E_CONFLICT,        /* If-Match failed */
+        SESSION_E_STALE_RUN,       /* the writer's run is over: fenced off */
+        SESSION_E_NO_WORKSPACE,    /* a fork must name a folder of its own */
+        SESSION_E_WORKSPACE_BUSY,  /* another session uses that folder */
+        SESSION_E_RUNNING,         /* delete needs force; restore needs a pause */
+        SESSION_E_NO_AGENT,        /* nothing to signal or restart: a record without a command */
+        SESSION_E_LIMIT,           /* a configured limit is reached */
+        SESSION_E_NOT_DURABLE,     /* workspace snapshot failed */
+        SESSION_E_NOT_FROZEN,      /* freezing is not possible here (no cgroup v2) */
+        SESSION_E_SHUTTING_DOWN,
+        _SESSION_E_MAX,
+} SessionCondition;
+
+/* ---- objects as others see them (read-only; valid until control returns to the event loop) ---- */
+
+typedef struct SessionInfo {
+        uint64_t id, namespace_id;
+        const char *name;
+        SessionStatus status;
+        SessionSubstate substate;
+        const char *reason; /* for people; NULL: nothing to say */
+        usec_t created_at, updated_at, stopped_at, restart_at, heartbeat_at;
+        uint64_t config, branch, head, vars, run, checkpoint; /* ids; 0: none */
+        uint64_t message_count, tool_call_count;
+        unsigned fence, restarts;
+        usec_t start_window;
+        unsigned start_count;
+        const char *workspace; /* absolute path or NULL */
+        JsonSpan labels;       /* absent: none */
+        bool has_agent;        /* has a command */
+        bool is_committed;     /* its row is on disk */
+} SessionInfo;
+
+typedef struct ConfigInfo { /* spans live until config_info_done() */
+        char *model;
+        JsonSpan system_prompt, tools, agent; /* absent: null / [] / none */
+        char *memory; /* owns the spans */
+} ConfigInfo;
+void config_info_done(ConfigInfo *c);
+
+typedef struct NodeInfo {
+        uint64_t id, parent, session, run, depth, tool_calls;
+        usec_t time;
+        const char *role;
+        NodeKind kind;
+        JsonSpan content;    /* as written: string, array or null */
+        JsonSpan calls;      /* tool_calls array as written; absent: none */
+} NodeInfo;
+
+typedef struct CheckpointInfo {
+        uint64_t id, session, branch, node, vars, config, run, memory_commit;
+        CheckpointKind kind;
+        bool pinned;
+        const char *label; /* NULL: none */
+        usec_t created_at;
+        const uint8_t *tree; /* 20 bytes git object id, or NULL */
+        uint64_t message_count, tool_call_count; /* of its node */
+} CheckpointInfo;
+
+typedef struct BranchInfo {
+        uint64_t id, session, head, vars, config, origin_checkpoint, origin_node, origin_branch;
+        const char *name;
+        usec_t created_at;
+        uint64_t message_count;
+        bool is_current;
+} BranchInfo;
+
+typedef struct RunInfo {
+        uint64_t id, session;
+        unsigned number; /* the fence */
+        RunState state;
+        pid_t pid;
+        uint64_t pidfd_id, start_time, cgroup_id;
+        const char *boot_id;
+        usec_t created_at, started_at, ended_at;
+        int result; /* SupResult, or -1 while open */
+        int exit_code, exit_signal;
+        unsigned leftovers;
+        const char *reason;
+} RunInfo;
+
+typedef struct EventInfo {
+        uint64_t id, namespace_id, session;
+        unsigned type; /* SessionEventType */
+        usec_t time;
+        JsonSpan data; /* object, or absent */
+} EventInfo;
+
+typedef enum SessionEventType {
+#define EVENT(id, word, doc) id,
+#include "session/events.def"
+#undef EVENT
+        _SESSION_EVENT_MAX,
+} SessionEventType;
+const char *session_event_to_string(unsigned type); /* "session.state", … */
+
+/* ---- manager ---- */
+
+/* What the daemon does for sessions that have a command. Called on the loop thread after the commit of
+ * the state that asks for it; the outcome comes back by session_run_*(). */
+typedef struct SessionAgentOps {
+        void (*start)(Session *s, uint64_t run, const char *token, void *userdata);
+        void (*stop)(Session *s, uint64_t run, void *userdata);
+        void (*freeze)(Session *s, uint64_t run, void *userdata);
+        void (*thaw)(Session *s, uint64_t run, void *userdata);
+        /* May freezing work at all (cgroup v2)? */
+        bool (*can_freeze)(void *userdata);
+} SessionAgentOps;
+
+typedef struct SessionConfig {
+        usec_t checkpoint_interval_usec; /* 0: no automatic checkpoints */
+        usec_t session_timeout_usec;     /* stopped longer than this: archived; 0: never */
+        unsigned auto_checkpoints_kept;  /* 0: 10 */
+        uint64_t events_max;             /* 0: 1,000,000 */
+        usec_t events_age_usec;          /* 0: 7 days */
+        unsigned sessions_max;           /* per namespace; 0: 1,000,000 */
+        size_t message_max;              /* bytes; 0: 8 MiB */
+        const char *data_dir;            /* for large bodies and the workspace repositories */
+} SessionConfig;
+
+int session_manager_new(SessionManager **ret, sd_event *event, Store *store, const SessionConfig *config,
+                        const SessionAgentOps *ops, void *ops_userdata);
+SessionManager *session_manager_free(SessionManager *m);
+DEFINE_CLEANUP(SessionManager *, session_manager_free);
+/* Reads everything that lives in memory. Afterwards, for each open run, found() is called so that the daemon can look
+ * for its process; back-off timers and automatic checkpoints are armed. */
+int session_manager_load(SessionManager *m,
+                         void (*found)(Session *s, const RunInfo *run, void *userdata), void *userdata);
+/* Store options' on_failed: reads again what was touched. */
+void session_manager_reload(SessionManager *m);
+/* A shutdown-checkpoint of each running session; afterwards mutations are refused with SHUTTING_DOWN (but run ends). */
+int session_manager_shutdown(SessionManager *m, void (*done)(int r, void *userdata), void *userdata);
+
+size_t session_count(const SessionManager *m, int status /* -1: all but archived */);
+usec_t session_oldest_heartbeat(const SessionManager *m);
+
+Session *session_get(SessionManager *m, uint64_t id);
+const SessionInfo *session_info(const Session *s);
+/* Ascending by id: the first session with an id above `after`; NULL at the end. O(log n). */
+Session *session_next(SessionManager *m, uint64_t after);
+/* The run's session by the run's id while the run is open, or NULL. */
+Session *session_of_run(SessionManager *m, uint64_t run);
+
+typedef void (*SessionDoneFn)(int r, Session *s, uint64_t id, void *userdata);
+/* done(0, s, 0) once all that was submitted for s (NULL: for anything) is committed; at once is later, never inside. If nothing is
+ * under way it returns 1 and done is not called: go on synchronously. */
+int session_settle(SessionManager *m, Session *s, SessionDoneFn done, void *userdata);
+
+/* ---- namespaces and tokens ---- */
+
+/* 0 and the id; creates it if asked (durable with the next commit that uses it). -ENOENT. */
+int session_namespace(SessionManager *m, const char *name, bool create, uint64_t *ret);
+const char *session_namespace_name(const SessionManager *m, uint64_t id);
+
+typedef struct TokenInfo {
+        uint64_t id, namespace_id;
+        const char *scope; /* "admin", "write", "read" */
+        const char *name;
+        usec_t created_at, expires_at; /* 0: never */
+} TokenInfo;
+int session_token_create(SessionManager *m, uint64_t namespace_id, const char *scope, const char *name, usec_t expires_at,
+                         const uint8_t hash[static 32], SessionDoneFn done, void *userdata);
+int session_token_revoke(SessionManager *m, uint64_t token, SessionDoneFn done, void *userdata);
+/* An API token that is valid now. False: none. */
+bool session_token_find(SessionManager *m, const uint8_t hash[static 32], TokenInfo *ret);
+void session_token_foreach(SessionManager *m, void (*fn)(const TokenInfo *t, void *u), void *u);
+/* A run's token: the session, its open run's id in *ret_run. NULL: no such token, or its run is over (then *ret_stale = true if it
+ * was one of ours not long ago). */
+Session *session_run_token_find(SessionManager *m, const uint8_t hash[static 32], uint64_t *ret_run, bool *ret_stale);
+
+/* ---- verbs; state table in design 10-sessions ---- */
+
+typedef struct SessionCreate {
+        uint64_t namespace_id;
+        const char *name, *model;     /* model may be NULL with an agent */
+        JsonSpan system_prompt, tools, agent, labels, variables; /* absent: none */
+        const char *workspace;        /* absolute, exists; or NULL */
+        bool start;
+} SessionCreate;
+int session_create(SessionManager *m, const SessionCreate *c, SessionDoneFn done, void *userdata);
+
+int session_start(Session *s, SessionDoneFn done, void *userdata);
+/* Takes pause-checkpoint; with a process: freezes it; done when frozen. */
+int session_pause(Session *s, SessionDoneFn done, void *userdata);
+/* checkpoint 0: as it is. On a running one with a checkpoint: stops, restores, starts. */
+int session_resume(Session *s, uint64_t checkpoint, SessionDoneFn done, void *userdata);
+/* Takes stop-checkpoint; done when the process tree is dead and the state is stopped. On a stopped one: no change, done(0). */
+int session_stop(Session *s, SessionDoneFn done, void *userdata);
+int session_restart(Session *s, SessionDoneFn done, void *userdata);
+int session_archive(Session *s, SessionDoneFn done, void *userdata);
+/* force: stops a running one first. */
+int session_delete(Session *s, bool force, SessionDoneFn done, void *userdata);
+/* Exactly one of checkpoint and node is set. New branch from there; pre-restore checkpoint first; workspace files too. */
+int session_restore(Session *s, uint64_t checkpoint, uint64_t node, SessionDoneFn done, void *userdata);
+/* checkpoint, node, or both 0: now. name NULL: "NAME-fork". workspace NULL: none (refused with NO_WORKSPACE if the source has
+ * one). id of done: the new session. */
+int session_fork(Session *s, uint64_t checkpoint, uint64_t node, const char *name, const char *workspace,
+                 SessionDoneFn done, void *userdata);
+typedef struct SessionPatch {
+        const char *name, *model;
+        JsonSpan system_prompt, tools, agent, labels; /* absent: unchanged */
+} SessionPatch;
+int session_patch(Session *s, const SessionPatch *p, SessionDoneFn done, void *userdata);
+/* A sign of life; in memory, written with the next save. */
+void session_heartbeat(Session *s);
+
+/* ---- messages ---- */
+
+/* run 0: not from a run; else it must be the open run of s (STALE_RUN). id of done: the node. */
+int session_append(Session *s, uint64_t run, const char *role, JsonSpan content, JsonSpan tool_calls,
+                   SessionDoneFn done, void *userdata);
+
+/* Calls fn for nodes on the path root … head, in that order (oldest first), return non-zero from fn to stop.
+ * after: only nodes behind that one; before: only nodes ahead of it (0: open). limit: at most so many: the FIRST ones behind `after` if
+ * after is set, else the LAST ones. head 0: nothing. -ENOENT: after/before is not on the path. O(limit + log n). */
+typedef int (*NodeFn)(const NodeInfo *n, void *userdata);
+int session_nodes(SessionManager *m, uint64_t head, uint64_t after, uint64_t before, size_t limit, NodeFn fn, void *userdata);
+int session_node(SessionManager *m, uint64_t id, NodeFn fn, void *userdata);
+
+/* ---- variables ---- */
+
+/* if_match: the version (vars id) it must still have; 0: any. value absent: remove (-ENOENT if it is not there). id of done: the new version. */
+int session_var_set(Session *s, uint64_t run, const char *name, JsonSpan value, uint64_t if_match, SessionDoneFn done, void *userdata);
+/* All variables of a version as one JSON object, appended. vars 0: "{}". */
+int session_vars(SessionManager *m, uint64_t vars, Buf *out);
+/* One variable: appended as written; -ENOENT. */
+int session_var(SessionManager *m, uint64_t vars, const char *name, Buf *out);
+
+/* ---- configuration ---- */
+int session_config(SessionManager *m, uint64_t config, ConfigInfo *ret);
+
+/* ---- checkpoints, branches, runs ---- */
+
+/* id of done: the checkpoint. run: as in session_append. */
+int session_checkpoint(Session *s, uint64_t run, CheckpointKind kind, const char *label, SessionDoneFn done, void *userdata);
+int session_checkpoint_patch(Session *s, uint64_t checkpoint, const char *label, const bool *pinned, SessionDoneFn done, void *userdata);
+int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn done, void *userdata);
+typedef int (*CheckpointFn)(const CheckpointInfo *c, void *userdata);
+int session_checkpoints(Session *s, uint64_t after, size_t limit, CheckpointFn fn, void *userdata);
+/* SESSION_E_NO_CHECKPOINT if it is not one of s. */
+int session_checkpoint_get(Session *s, uint64_t checkpoint, CheckpointFn fn, void *userdata);
+
+typedef int (*BranchFn)(const BranchInfo *b, void *userdata);
+int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void *userdata);
+typedef int (*RunFn)(const RunInfo *r, void *userdata);
+int session_runs(Session *s, uint64_t after, size_t limit, RunFn fn, void *userdata); /* oldest first */
+int session_run_get(SessionManager *m, uint64_t run, RunFn fn, void *userdata);
+
+/* ---- what became of a run: called by the daemon ---- */
+
+typedef struct RunIdentity {
+        pid_t pid;
+        uint64_t pidfd_id, start_time, cgroup_id;
+        const char *boot_id;
+} RunIdentity;
+/* exec succeeded: running/active. */
+int session_run_started(Session *s, uint64_t run, const RunIdentity *id, SessionDoneFn done, void *userdata);
+
+typedef enum RunNext {
+        RUN_NEXT_STOPPED, /* stopped/exited */
+        RUN_NEXT_FAILED,  /* error/failed */
+        RUN_NEXT_LOST,    /* error/lost */
+        RUN_NEXT_BACKOFF, /* running/backoff until restart_at; the room starts it then */
+} RunNext;
+typedef struct RunEnd {
+        int result; /* SupResult */
+        int exit_code, exit_signal;
+        unsigned leftovers;
+        usec_t time;
+        const char *reason;
+        RunNext next;     /* ignored when a stop, pause or restart that somebody asked for decides */
+        usec_t restart_at;
+        unsigned restarts;
+        usec_t start_window;
+        unsigned start_count;
+} RunEnd;
+/* The whole tree is dead. done() after the commit: only then may the keeper's slot be freed. */
+int session_run_ended(Session *s, uint64_t run, const RunEnd *end, SessionDoneFn done, void *userdata);
+/* Freezing (or thawing) came to its end; error: negative errno if it failed. */
+void session_run_frozen(Session *s, uint64_t run, bool frozen, int error);
+
+/* ---- events ---- */
+
+typedef int (*EventFn)(const EventInfo *e, void *userdata);
+/* Stored events with id > after, ascending; session 0: all; namespace 0: all. 1 in *ret_reset if `after` is older than what is
+ * kept (events are missing). */
+int session_events(SessionManager *m, uint64_t namespace_id, uint64_t session, uint64_t after, size_t limit, EventFn fn, void *userdata,
+                   bool *ret_reset);
+uint64_t session_last_event(const SessionManager *m); /* newest committed */
+/* fn is called for each event right after its commit, in order. */
+typedef struct SessionSubscription SessionSubscription;
+int session_subscribe(SessionManager *m, uint64_t namespace_id, uint64_t session, EventFn fn, void *userdata, SessionSubscription **ret);
+SessionSubscription *session_unsubscribe(SessionSubscription *s);
