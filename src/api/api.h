@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* The API: one thin handler per route of src/contract. Api takes complete HTTP requests, finds out who is
+ * asking, checks Host, Origin and permission, parses and validates the input by the route's table,
+ * and calls the handler. */
+
+#include "contract/config-keys.h"
+#include "memory/memory.h"
+#include "net/auth.h"
+#include "session/session.h"
+#include "sup/logs.h"
+#include "sup/sup.h"
+
+typedef struct Api Api;
+
+typedef struct ApiConfig {
+        SessionManager *sessions;
+        MemoryManager *memory;
+        SupManager *sup;
+        const DaemonConfig *config;
+        const char *log_dir;
+        usec_t started_at;      /* realtime */
+        uint64_t memory_window; /* messages of short-term memory */
+        /* POST /shutdown and the like; called after the reply was queued. */
+        void (*shutdown)(void *userdata);
+        /* Sends a signal to the agent's leader; negative errno. */
+        int (*kill)(Session *s, int signo, void *userdata);
+        /* May be false while starting or stopping: GET /ready then says 503. */
+        bool (*is_ready)(void *userdata);
+        void *userdata;
+} ApiConfig;
+
+int api_new(Api **ret, sd_event *event, const ApiConfig *config);
+Api *api_free(Api *a);
+DEFINE_CLEANUP(Api *, api_free);
+/* The server and its router, for listening and draining. */
+HttpServer *api_server(Api *a);

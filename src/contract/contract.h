@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Everything the outside can see, declared once as data: routes with their input and output fields,
+ * errors, configuration keys. The daemon routes, validates and documents by it, the CLI builds its verbs and
+ * help from it, the tests check every reply against it. Data only: no code that acts. */
+
+#include "base/field.h"
+
+/* ---- errors ---- */
+
+typedef enum ErrorId {
+#define ERROR(id, code, http, exit_status, sentence, hint) id,
+#include "contract/errors.def"
+#undef ERROR
+        _ERROR_MAX,
+        _ERROR_INVALID = -EINVAL,
+} ErrorId;
+
+typedef struct ErrorDef {
+        const char *code;     /* stable word, "session_not_found" */
+        unsigned http;        /* status */
+        int exit_status;      /* of the CLI: 1 failure, 2 usage, 3 not found, 4 not running, 5 not permitted */
+        const char *sentence; /* printf format with at most two %s, e.g. "Session %s not found" */
+        const char *hint;     /* what to do; may be NULL */
+} ErrorDef;
+extern const ErrorDef error_table[_ERROR_MAX];
+/* By code word; _ERROR_INVALID. */
+ErrorId error_by_code(const char *code);
+
+/* ---- routes ---- */
+
+/* Who may call it. */
+typedef enum RouteAccess {
+        ACCESS_PUBLIC, /* anybody: /health, /ready */
+        ACCESS_READ,   /* token scope read, write or admin; local user */
+        ACCESS_WRITE,  /* token scope write or admin; local user */
+        ACCESS_ADMIN,  /* token scope admin; local user: tokens, shutdown */
+} RouteAccess;
+
+enum {
+        ROUTE_RUN_OWN = 1 << 0, /* an agent's run may call it for its own session */
+        ROUTE_INHERITED = 1 << 1, /* shape is the original's */
+        ROUTE_STREAM = 1 << 2,  /* answers with a stream (SSE, plain text, JSON lines or a long array) */
+        ROUTE_VERB = 1 << 3,    /* no body is needed */
+};
+
+typedef enum RouteId {
+#define ROUTE(id) id,
+#include "contract/routes.def"
+#undef ROUTE
+        _ROUTE_MAX,
+} RouteId;
+
+typedef struct Route {
+        RouteId id;
+        const char *name;   /* operationId: "createSession" */
+        const char *method; /* "POST" */
+        const char *path;   /* "/sessions/{id}/start" */
+        const char *verb;   /* CLI verb, or NULL */
+        RouteAccess access;
+        unsigned flags;
+        const FieldTable *in; /* path, query, header and body fields; NULL: none */
+        size_t in_size;
+        unsigned status;      /* of success */
+        const FieldTable *out; /* NULL: no JSON body */
+        bool out_is_array;
+        const ErrorId *errors; /* those beside the general ones; terminated by _ERROR_MAX */
+        const char *summary;  /* one sentence */
+} Route;
+extern const Route route_table[_ROUTE_MAX];
+
+/* ---- configuration of the daemon ---- */
+
+typedef enum ConfigType {
+        CONFIG_STRING,
+        CONFIG_PATH,  /* absolute after ~ and relative are resolved */
+        CONFIG_UINT,
+        CONFIG_SIZE,
+        CONFIG_SPAN,  /* usec_t; a bare number is seconds */
+        CONFIG_BOOL,
+        CONFIG_LIST,  /* words separated by white space or commas */
+} ConfigType;
+
+typedef struct ConfigDef {
+        const char *section; /* of agentd.conf */
+        const char *name;    /* "CheckpointInterval" */
+        const char *env;     /* "AGENT_RUNTIME_CHECKPOINT_INTERVAL" */
+        const char *option;  /* "--checkpoint-interval", or NULL */
+        ConfigType type;
+        const char *fallback; /* default as text */
+        uint64_t min, max;   /* CONFIG_UINT, CONFIG_SIZE, CONFIG_SPAN (usec); both 0: no limit */
+        size_t offset;       /* into DaemonConfig (daemon/config.h fills it): see config-keys.h */
+        const char *doc;
+} ConfigDef;
