@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A growable byte buffer with a maximum from birth. Errors stick: after a failed append every later one
- * is refused and buf_error() says why, so that a writer of many pieces checks once, at its end.
+/* A growable byte buffer with a maximum from birth. Errors stick: after a failed append every later
+ * one is refused and buf_error() says why, so that a writer of many pieces checks once, at its end.
  * data is always NUL-terminated behind len once anything was reserved. */
 
 #include "base/macro.h"

@@ -2,8 +2,8 @@
 #pragma once
 
 /* Field tables: one row per field of a request or a reply. From the same rows come parsing into a
- * struct, validation errors (pydantic v2's shapes, which clients of the original parse), JSON Schema and
- * help text.
+ * struct, validation errors (pydantic v2's shapes, which clients of the original parse), JSON
+ * Schema and help text.
  *
  * An input struct holds, at each row's offset, the C type that the comment of its FieldType names.
  * Absent optional fields are left zeroed. Strings and spans point into the request body or into the
@@ -20,14 +20,14 @@ typedef enum FieldType {
         FIELD_OBJECT,      /* JsonSpan: an object kept as written */
         FIELD_STRINGS,     /* JsonSpan: an array of strings kept as written; in a query: FieldStr */
         FIELD_ARRAY,       /* JsonSpan: an array of `ref` objects or of anything, kept as written */
-        FIELD_STRING_MAP,  /* JsonSpan: an object whose values are strings */
-        FIELD_INT,         /* FieldInt */
-        FIELD_REAL,        /* output only */
-        FIELD_BOOL,        /* FieldBool */
-        FIELD_ID,          /* FieldId: 16 hex digits; min/max unused */
-        FIELD_TIME,        /* FieldStr on input; RFC 3339 string on output */
-        FIELD_REF,         /* output only: an object described by `ref` */
-        FIELD_REFS,        /* output only: an array of objects described by `ref` */
+        FIELD_STRING_MAP, /* JsonSpan: an object whose values are strings */
+        FIELD_INT,        /* FieldInt */
+        FIELD_REAL,       /* output only */
+        FIELD_BOOL,       /* FieldBool */
+        FIELD_ID,         /* FieldId: 16 hex digits; min/max unused */
+        FIELD_TIME,       /* FieldStr on input; RFC 3339 string on output */
+        FIELD_REF,        /* output only: an object described by `ref` */
+        FIELD_REFS,       /* output only: an array of objects described by `ref` */
 } FieldType;
 
 typedef enum FieldPlace {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A binary heap of deadlines: one per domain instead of one kernel timer per object. The element embeds
- * a HeapItem and is found with container_of(). */
+/* A binary heap of deadlines: one per domain instead of one kernel timer per object. The element
+ * embeds a HeapItem and is found with container_of(). */
 
 #include "base/clock.h"
 

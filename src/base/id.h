@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Ids: 64 bits, ascending: 42 bits of milliseconds since 2020-01-01T00:00Z and a 22-bit counter within
- * the millisecond. Ascending keys keep B-tree inserts at the right edge (ten times the rate of random
- * keys). In public they are 16 lower-case hex digits. The top bit stays 0 until 2089, so they are also
- * positive int64. 0 is never an id. */
+/* Ids: 64 bits, ascending: 42 bits of milliseconds since 2020-01-01T00:00Z and a 22-bit counter
+ * within the millisecond. Ascending keys keep B-tree inserts at the right edge (ten times the rate
+ * of random keys). In public they are 16 lower-case hex digits. The top bit stays 0 until 2089, so
+ * they are also positive int64. 0 is never an id. */
 
 #include "base/macro.h"
 
@@ -12,8 +12,8 @@
 
 /* The next id, larger than every one before it in this process and than the floor. Thread-safe. */
 uint64_t id_new(void);
-/* No id at or below this will be given out: call with the largest stored id at start, so that a clock
- * that went backwards cannot break the order. */
+/* No id at or below this will be given out: call with the largest stored id at start, so that a
+ * clock that went backwards cannot break the order. */
 void id_set_floor(uint64_t largest_known);
 /* 16 hex digits; returns buf. */
 char *id_format(uint64_t id, char buf[static ID_STRING_SIZE]);

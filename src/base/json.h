@@ -39,9 +39,9 @@ typedef struct JsonError {
         const char *reason; /* static text for people, e.g. "expected ',' or '}'" */
 } JsonError;
 
-/* Checks one whole text. 0 and the value's span without surrounding white space, or -EINVAL (syntax or
- * UTF-8) or -E2BIG (depth) with *ret_error filled. ret_error may be NULL. All functions below expect a
- * span that passed this check (or a part of one). */
+/* Checks one whole text. 0 and the value's span without surrounding white space, or -EINVAL (syntax
+ * or UTF-8) or -E2BIG (depth) with *ret_error filled. ret_error may be NULL. All functions below
+ * expect a span that passed this check (or a part of one). */
 int json_check(const char *text, size_t n, unsigned depth_max, JsonSpan *ret, JsonError *ret_error);
 
 JsonKind json_kind(JsonSpan v);

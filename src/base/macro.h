@@ -17,51 +17,54 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#define _cleanup_(f) __attribute__((cleanup(f)))
+#define _cleanup_(f)   __attribute__((cleanup(f)))
 #define _printf_(a, b) __attribute__((format(printf, a, b)))
-#define _unused_ __attribute__((unused))
-#define _public_ __attribute__((visibility("default")))
-#define _warn_unused_ __attribute__((warn_unused_result))
+#define _unused_       __attribute__((unused))
+#define _public_       __attribute__((visibility("default")))
+#define _warn_unused_  __attribute__((warn_unused_result))
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
 #define ARRAY_FOREACH(i, array) \
         for (__typeof__((array)[0]) *i = (array); i < (array) + ELEMENTSOF(array); i++)
 
-#define MIN(a, b)                       \
-        ({                              \
-                __auto_type _a = (a);   \
-                __auto_type _b = (b);   \
-                _a < _b ? _a : _b;      \
+/* Nest MIN in MAX and MAX in MIN freely, but neither in itself: -Wshadow. */
+#define MIN(a, b)                                  \
+        ({                                         \
+                __auto_type _min_a = (a);          \
+                __auto_type _min_b = (b);          \
+                _min_a < _min_b ? _min_a : _min_b; \
         })
-#define MAX(a, b)                       \
-        ({                              \
-                __auto_type _a = (a);   \
-                __auto_type _b = (b);   \
-                _a > _b ? _a : _b;      \
+#define MAX(a, b)                                  \
+        ({                                         \
+                __auto_type _max_a = (a);          \
+                __auto_type _max_b = (b);          \
+                _max_a > _max_b ? _max_a : _max_b; \
         })
 
+/* clang-format off */
 #define container_of(ptr, type, member) \
         ((type *) (void *) ((char *) (ptr) - offsetof(type, member)))
+/* clang-format on */
 
-#define TAKE_PTR(p)                     \
-        ({                              \
-                __auto_type _p = (p);   \
-                (p) = NULL;             \
-                _p;                     \
+#define TAKE_PTR(p)                   \
+        ({                            \
+                __auto_type _p = (p); \
+                (p) = NULL;           \
+                _p;                   \
         })
-#define TAKE_FD(fd)                     \
-        ({                              \
-                int _fd = (fd);         \
-                (fd) = -EBADF;          \
-                _fd;                    \
+#define TAKE_FD(fd)             \
+        ({                      \
+                int _fd = (fd); \
+                (fd) = -EBADF;  \
+                _fd;            \
         })
 
 /* Defines fnp() for use with _cleanup_(); fn must accept NULL. */
-#define DEFINE_CLEANUP(type, fn)                       \
-        static inline void fn##p(type *p) {            \
-                if (*p)                                \
-                        fn(*p);                        \
-        }                                              \
+#define DEFINE_CLEANUP(type, fn)            \
+        static inline void fn##p(type *p) { \
+                if (*p)                     \
+                        fn(*p);             \
+        }                                   \
         struct fn##p_needs_semicolon
 
 static inline void freep(void *p) {
@@ -82,7 +85,7 @@ static inline void fd_closep(int *fd) {
         (void) fd_close(*fd);
 }
 
-#define _cleanup_free_ _cleanup_(freep)
+#define _cleanup_free_  _cleanup_(freep)
 #define _cleanup_close_ _cleanup_(fd_closep)
 
 static inline bool streq(const char *a, const char *b) {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Two hash maps with open addressing: by 64-bit key, and by string (keyed SipHash through libsodium, so
- * that clients cannot choose collisions). Values are pointers that the map does not own; string keys are
- * not copied and must live as long as the entry (usually inside the value). */
+/* Two hash maps with open addressing: by 64-bit key, and by string (keyed SipHash through
+ * libsodium, so that clients cannot choose collisions). Values are pointers that the map does not
+ * own; string keys are not copied and must live as long as the entry (usually inside the value). */
 
 #include "base/macro.h"
 

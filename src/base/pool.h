@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* A small bounded pool of worker threads for what must not run on the loop thread (snapshots, scans). A job's
- * work() runs in a worker, then its done() on the loop thread, woken by an eventfd. Jobs with the same
- * non-zero key run one after the other, in order. Threads are made when needed and leave after a minute of idleness. */
+/* A small bounded pool of worker threads for what must not run on the loop thread (snapshots,
+ * scans). A job's work() runs in a worker, then its done() on the loop thread, woken by an eventfd.
+ * Jobs with the same non-zero key run one after the other, in order. Threads are made when needed
+ * and leave after a minute of idleness. */
 
 #include <systemd/sd-event.h>
 
