@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+
+/* agentd-daemon: started by the keeper, never by hand (`agentd start` does that). Its command line is the
+ * options of contract/config-keys plus the two that say which inherited descriptors are what:
+ * --keeper-fd N and --listen-fds COUNT (at N+1 and following). */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "daemon/daemon.h"
+
+#define LISTEN_FDS_MAX 16
+
+typedef struct Arguments {
+        const char **options; /* by config_table */
+        char **own;           /* the arguments without the descriptors: what starts us again */
+        int keeper_fd;
+        size_t n_listen_fds;
+} Arguments;
+
+static void arguments_done(Arguments *a) {
+        free(a->options);
+        strv_free(a->own);
+}
+
+static int parse_number(const char *name, const char *value, uint64_t max, uint64_t *ret) {
+        uint64_t n;
+        if (!value || str_to_u64(value, &n) < 0 || n > max)
+                return log_error(-EINVAL, "%s needs a number up to %llu", name,
+                                 (unsigned long long) max);
+        *ret = n;
+        return 0;
+}
+
+static int parse_option(Arguments *a, const char *name, const char *value) {
+        for (size_t i = 0; i < config_table_size; i++) {
+                if (!config_table[i].option || !streq(config_table[i].option, name))
+                        continue;
+                if (!value)
+                        return log_error(-EINVAL, "%s needs a value", name);
+                a->options[i] = value;
+                int r = strv_extend(&a->own, name);
+                return r < 0 ? r : strv_extend(&a->own, value);
+        }
+        return log_error(-EINVAL, "Unknown option %s", name);
+}
+
+static int parse_arguments(Arguments *a, int argc, char **argv) {
+        uint64_t keeper = 0, listeners = 0;
+
+        a->options = calloc(config_table_size, sizeof(*a->options));
+        if (!a->options)
+                return -ENOMEM;
+        for (int i = 1; i < argc; i += 2) {
+                const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+                int r = streq(argv[i], "--keeper-fd") ? parse_number(argv[i], value, 1024, &keeper)
+                        : streq(argv[i], "--listen-fds")
+                                ? parse_number(argv[i], value, LISTEN_FDS_MAX, &listeners)
+                                : parse_option(a, argv[i], value);
+                if (r < 0)
+                        return r;
+        }
+        if (keeper < 3)
+                return log_error(-EINVAL,
+                                 "This program is started by the keeper; use `agentd start`");
+        a->keeper_fd = (int) keeper;
+        a->n_listen_fds = (size_t) listeners;
+        return 0;
+}
+
+static LogLevel level_from_string(const char *s) {
+        static const char *const names[] = { "error", "warning", "notice", "info", "debug" };
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (streq(names[i], s))
+                        return (LogLevel) i;
+        return LOG_LEVEL_INFO;
+}
+
+static int run(const Arguments *arguments) {
+        _cleanup_(config_done) DaemonConfig config = {};
+        _cleanup_free_ char *message = NULL;
+        _cleanup_(daemon_freep) Daemon *d = NULL;
+        int fds[LISTEN_FDS_MAX];
+
+        int r = config_load(&config, arguments->options, NULL, &message);
+        if (r < 0)
+                return log_error(r, "%s", message ? message : "Bad configuration");
+        log_set_level(level_from_string(config.log_level));
+
+        (void) fcntl(arguments->keeper_fd, F_SETFD, FD_CLOEXEC);
+        for (size_t i = 0; i < arguments->n_listen_fds; i++) {
+                fds[i] = arguments->keeper_fd + 1 + (int) i;
+                (void) fcntl(fds[i], F_SETFD, FD_CLOEXEC);
+        }
+        DaemonArgs args = {
+                .config = &config,
+                .keeper_fd = arguments->keeper_fd,
+                .listen_fds = fds,
+                .n_listen_fds = arguments->n_listen_fds,
+                .argv = arguments->own,
+        };
+        r = daemon_new(&d, &args);
+        return r < 0 ? r : daemon_run(d);
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(arguments_done) Arguments arguments = {};
+        sigset_t mask;
+
+        log_open("agentd", LOG_LEVEL_INFO);
+        (void) umask(077);
+        (void) prctl(PR_SET_DUMPABLE, 0); /* secrets in memory */
+        (void) signal(SIGPIPE, SIG_IGN);
+        (void) sigemptyset(&mask);
+        (void) sigaddset(&mask, SIGTERM);
+        (void) sigaddset(&mask, SIGINT);
+        (void) sigprocmask(SIG_SETMASK, &mask, NULL);
+
+        int r = parse_arguments(&arguments, argc, argv);
+        if (r >= 0)
+                r = run(&arguments);
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

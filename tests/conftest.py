@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+import sys
+import pathlib
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+from lib.agentd import Agentd  # noqa: E402
+
+
+@pytest.fixture
+def make_agentd(tmp_path):
+    """Makes instances in folders of their own and ends them all afterwards."""
+    made = []
+
+    def make(name="a", start=True, **options):
+        instance = Agentd(tmp_path / name, **options)
+        made.append(instance)
+        return instance.start() if start else instance
+
+    yield make
+    for instance in made:
+        instance.kill_everything()
+
+
+@pytest.fixture
+def agentd(make_agentd):
+    return make_agentd()

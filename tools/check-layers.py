@@ -1,0 +1,43 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""A room may include only itself and the rooms named for it here (ARCHITECTURE.md says why)."""
+import pathlib
+import re
+import sys
+
+ALLOWED = {
+    "base": [],
+    "contract": ["base"],
+    "store": ["base"],
+    "net": ["base"],
+    "keeper": ["base", "exec/job.h"],
+    "exec": ["base"],
+    "sup": ["base", "contract/unit-keys.h", "keeper/protocol.h", "exec/job.h"],
+    "session": ["base", "store"],
+    "memory": ["base", "store"],
+    "api": ["base", "contract", "net", "session/session.h", "memory/memory.h", "sup/sup.h", "sup/logs.h"],
+    "daemon": ["*"],
+    "cli": ["base", "contract", "net", "keeper/protocol.h"],
+}
+
+root = pathlib.Path(__file__).resolve().parents[1] / "src"
+bad = 0
+for file in sorted(root.glob("*/*.[ch]")) + sorted(root.glob("*/*.def")):
+    room = file.parent.name
+    if room not in ALLOWED:
+        print(f"{file.relative_to(root.parent)}: no row for the room '{room}' in tools/check-layers.py")
+        bad += 1
+        continue
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s+"([^"]+)"', line)
+        if not match or "/" not in match[1]:
+            continue
+        target = match[1]
+        other = target.split("/")[0]
+        if other == room or "*" in ALLOWED[room] or other in ALLOWED[room] or target in ALLOWED[room]:
+            # What is private to a room is named …-internal.h and stays there.
+            if other == room or not target.endswith("-internal.h"):
+                continue
+        print(f"{file.relative_to(root.parent)}:{number}: {room} may not include {target}")
+        bad += 1
+sys.exit(1 if bad else 0)
