@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The daemon's configuration as a struct, and its table. CLI and daemon share it, so that both find the same
- * socket and the CLI can say what a value is and where it came from. */
+/* The daemon's configuration as a struct, and its table. CLI and daemon share it, so that both find
+ * the same socket and the CLI can say what a value is and where it came from. */
 
 #include "contract/contract.h"
 
 typedef struct DaemonConfig {
-        char *db;          /* AGENT_RUNTIME_DB: path or URL of state.db */
-        char *memory_db;   /* AGENT_RUNTIME_MEMORY_DB */
-        char *host;        /* AGENT_RUNTIME_HOST */
-        uint64_t port;     /* AGENT_RUNTIME_PORT; 0: any free one */
+        char *db;        /* AGENT_RUNTIME_DB: path or URL of state.db */
+        char *memory_db; /* AGENT_RUNTIME_MEMORY_DB */
+        char *host;      /* AGENT_RUNTIME_HOST */
+        uint64_t port;   /* AGENT_RUNTIME_PORT; 0: any free one */
         usec_t checkpoint_interval_usec;
         usec_t session_timeout_usec;
         char *data_dir;    /* default: the folder of db */
@@ -18,9 +18,9 @@ typedef struct DaemonConfig {
         char *cgroup_root; /* "auto", "none" or a path */
         uint64_t max_runs; /* 0: from RLIMIT_NOFILE */
         uint64_t start_parallel;
-        char *loopback;    /* "user" (same user may do everything) or "token" */
-        char **hosts;      /* further names that the Host header may have */
-        char **origins;    /* CORS */
+        char *loopback; /* "user" (same user may do everything) or "token" */
+        char **hosts;   /* further names that the Host header may have */
+        char **origins; /* CORS */
         uint64_t body_max, body_memory_max;
         uint64_t connections_max, connections_per_ip;
         usec_t idle_timeout_usec, request_timeout_usec;
@@ -30,14 +30,15 @@ typedef struct DaemonConfig {
         uint64_t events_max;
         usec_t events_age_usec;
         uint64_t workspace_file_max;
-        char *log_level;   /* error warning notice info debug */
+        char *log_level; /* error warning notice info debug */
 } DaemonConfig;
 
 extern const ConfigDef config_table[];
 extern const size_t config_table_size;
 
-/* Fills *ret from defaults and the environment; options[i] (NULL: not given) wins, in the order of config_table.
- * origins[i] (may be NULL) is set to "default", "environment" or "option". -EINVAL with *ret_message naming the value. */
+/* Fills *ret from defaults and the environment; options[i] (NULL: not given) wins, in the order of
+ * config_table. origins[i] (may be NULL) is set to "default", "environment" or "option". -EINVAL
+ * with *ret_message naming the value. */
 int config_load(DaemonConfig *ret, const char *const *options, const char **origins, char **ret_message);
 void config_done(DaemonConfig *c);
 /* RUNTIME/agentd.sock */

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Short ways to write a row of a field table. S is the input struct, m its member; further
+ * designated initialisers follow. */
+
+#include <stddef.h>
+
+#include "contract/inputs.h"
+
+#define BODY(S, m, t, ...) \
+        { .name = #m, .type = (t), .place = FIELD_BODY, .offset = offsetof(S, m), __VA_ARGS__ }
+#define QUERY(S, m, t, ...) \
+        { .name = #m, .type = (t), .place = FIELD_QUERY, .offset = offsetof(S, m), __VA_ARGS__ }
+#define PATH(S, m, text)                                                                          \
+        {                                                                                         \
+                .name = #m, .type = FIELD_STRING, .place = FIELD_PATH,                            \
+                .flags = FIELD_REQUIRED | FIELD_ANY_TEXT, .offset = offsetof(S, m), .doc = (text) \
+        }
+#define HEADER(S, m, header, text)                                                         \
+        {                                                                                  \
+                .name = (header), .type = FIELD_STRING, .place = FIELD_HEADER, .max = 256, \
+                .offset = offsetof(S, m), .doc = (text)                                    \
+        }
+/* A member of a reply. */
+#define OUT(n, t, fl, ...) \
+        { .name = (n), .type = (t), .flags = (fl), __VA_ARGS__ }
+
+#define SESSION_ID(S) PATH(S, id, "the session's id")
+#define LIMIT(S, most)                                      \
+        QUERY(S, limit, FIELD_INT, .min = 1, .max = (most), \
+              .doc = "at most so many; Link rel=next leads on")
+
+/* Defines the table `var` of the rows var_fields. */
+#define TABLE(var, component, text)                                    \
+        const FieldTable var = { .name = (component),                  \
+                                 .fields = var##_fields,               \
+                                 .n_fields = ELEMENTSOF(var##_fields), \
+                                 .doc = (text) }
+
+enum {
+        NAME_BYTES_MAX = 256,
+        TEXT_BYTES_MAX = 1024,
+        KEY_BYTES_MAX = 512,
+        PATH_BYTES_MAX = 4095,
+        PAGE_ITEMS_MAX = 1000,
+        LIST_ITEMS_MAX = 100000, /* lists whose items have a small size */
+        TOOLS_MAX = 4096,
+        LABELS_MAX = 64,
+        WAIT_SECONDS_MAX = 300,
+};

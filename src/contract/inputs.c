@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Input rows of everything but the sessions themselves: messages, variables, checkpoints, logs,
+ * events, memory and tokens. See inputs-session.c for what is decoded and what is kept as written.
+ *
+ * Lists that may hold large values have a small maximum of items, and the daemon may end a page
+ * earlier: Link rel="next" is what tells whether there is more. */
+
+#include "contract/inputs-internal.h"
+
+static const FieldDef input_message_append_fields[] = {
+        SESSION_ID(InputMessageAppend),
+        BODY(InputMessageAppend,
+             role,
+             FIELD_STRING,
+             .flags = FIELD_REQUIRED,
+             .min = 1,
+             .max = 64,
+             .doc = "user, assistant, system, tool, …"),
+        BODY(InputMessageAppend,
+             content,
+             FIELD_CONTENT,
+             .flags = FIELD_REQUIRED | FIELD_NULLABLE,
+             .doc = "text, or an array of content blocks; kept as written"),
+        BODY(InputMessageAppend,
+             tool_calls,
+             FIELD_ARRAY,
+             .flags = FIELD_NULLABLE,
+             .ref = &output_tool_call,
+             .doc = "tool calls with their results; kept as written"),
+};
+TABLE(input_message_append, "MessageAppend", "A message.");
+
+static const FieldDef input_message_list_fields[] = {
+        SESSION_ID(InputMessageList),
+        QUERY(InputMessageList, after, FIELD_ID, .doc = "only messages behind this one"),
+        QUERY(InputMessageList, before, FIELD_ID, .doc = "only messages ahead of this one"),
+        QUERY(InputMessageList,
+              limit,
+              FIELD_INT,
+              .min = 1,
+              .max = PAGE_ITEMS_MAX,
+              .doc = "at most so many, default 1000: with after the first ones, else the last ones"),
+        QUERY(InputMessageList,
+              branch,
+              FIELD_STRING,
+              .min = 1,
+              .max = NAME_BYTES_MAX,
+              .doc = "id or name of a branch; default: the current one"),
+        QUERY(InputMessageList,
+              wait,
+              FIELD_INT,
+              .min = 0,
+              .max = WAIT_SECONDS_MAX,
+              .doc = "if there is none, wait so many seconds for one behind after (or behind now)"),
+};
+TABLE(input_message_list, NULL, NULL);
+
+#define VARIABLE_NAME PATH(InputVariable, name, "the variable's name")
+#define IF_MATCH \
+        HEADER(InputVariable, if_match, "If-Match", "the ETag that the variables must still have")
+
+static const FieldDef input_variable_get_fields[] = {
+        SESSION_ID(InputVariable),
+        VARIABLE_NAME,
+};
+TABLE(input_variable_get, NULL, NULL);
+
+static const FieldDef input_variable_put_fields[] = {
+        SESSION_ID(InputVariable),
+        VARIABLE_NAME,
+        IF_MATCH,
+        BODY(InputVariable,
+             value,
+             FIELD_JSON,
+             .flags = FIELD_REQUIRED,
+             .doc = "any JSON value; kept as written"),
+};
+TABLE(input_variable_put, "VariableSet", "A variable's new value.");
+
+static const FieldDef input_variable_delete_fields[] = {
+        SESSION_ID(InputVariable),
+        VARIABLE_NAME,
+        IF_MATCH,
+};
+TABLE(input_variable_delete, NULL, NULL);
+
+#define CHECKPOINT_ID PATH(InputCheckpoint, cp, "the checkpoint's id")
+
+static const FieldDef input_checkpoint_create_fields[] = {
+        SESSION_ID(InputCheckpointCreate),
+        QUERY(InputCheckpointCreate, label, FIELD_STRING, .max = NAME_BYTES_MAX, .doc = "for people"),
+};
+TABLE(input_checkpoint_create, NULL, NULL);
+
+static const FieldDef input_checkpoint_fields[] = {
+        SESSION_ID(InputCheckpoint),
+        CHECKPOINT_ID,
+};
+TABLE(input_checkpoint, NULL, NULL);
+
+static const FieldDef input_checkpoint_patch_fields[] = {
+        SESSION_ID(InputCheckpoint),
+        CHECKPOINT_ID,
+        BODY(InputCheckpoint,
+             label,
+             FIELD_STRING,
+             .flags = FIELD_NULLABLE,
+             .max = NAME_BYTES_MAX,
+             .doc = "for people"),
+        BODY(InputCheckpoint, pinned, FIELD_BOOL, .flags = FIELD_NULLABLE, .doc = "never pruned by age"),
+};
+TABLE(input_checkpoint_patch, "CheckpointPatch", "What is to be changed.");
+
+static const FieldDef input_checkpoint_state_fields[] = {
+        SESSION_ID(InputCheckpoint),
+        CHECKPOINT_ID,
+        QUERY(InputCheckpoint,
+              messages,
+              FIELD_STRING,
+              .max = 20,
+              .doc = "how many of the last messages it carries: a number or all; default all"),
+};
+TABLE(input_checkpoint_state, NULL, NULL);
+
+static const FieldDef input_page_fields[] = {
+        SESSION_ID(InputPage),
+        LIMIT(InputPage, LIST_ITEMS_MAX),
+        QUERY(InputPage, after, FIELD_ID, .doc = "only those behind this id"),
+};
+TABLE(input_page, NULL, NULL);
+
+static const FieldDef input_run_fields[] = {
+        SESSION_ID(InputRun),
+        PATH(InputRun, run, "the run's id"),
+};
+TABLE(input_run, NULL, NULL);
+
+static const FieldDef input_logs_fields[] = {
+        SESSION_ID(InputLogs),
+        QUERY(InputLogs,
+              lines,
+              FIELD_INT,
+              .min = 0,
+              .max = INT64_C(1) << 40,
+              .doc = "only the last so many lines; default all, with follow 10"),
+        QUERY(InputLogs, since, FIELD_TIME, .doc = "only lines of this time and later"),
+        QUERY(InputLogs, until, FIELD_TIME, .doc = "only lines before this time"),
+        QUERY(InputLogs, stream, FIELD_STRING, .values = "stdout|stderr", .doc = "only this stream"),
+        QUERY(InputLogs,
+              grep,
+              FIELD_STRING,
+              .min = 1,
+              .max = TEXT_BYTES_MAX,
+              .doc = "only lines that contain this text"),
+        QUERY(InputLogs, follow, FIELD_BOOL, .doc = "go on with what comes"),
+        QUERY(InputLogs, run, FIELD_ID, .doc = "only this run"),
+        QUERY(InputLogs,
+              cursor,
+              FIELD_STRING,
+              .min = 1,
+              .max = 128,
+              .doc = "go on right behind this position"),
+        HEADER(InputLogs, last_event_id, "Last-Event-ID", "the same, as browsers send it"),
+};
+TABLE(input_logs, NULL, NULL);
+
+#define AFTER_EVENT QUERY(InputEvents, after, FIELD_ID, .doc = "only events behind this id")
+#define LAST_EVENT_ID \
+        HEADER(InputEvents, last_event_id, "Last-Event-ID", "the same, as browsers send it; wins")
+
+static const FieldDef input_events_fields[] = {
+        AFTER_EVENT,
+        LIMIT(InputEvents, PAGE_ITEMS_MAX),
+        QUERY(InputEvents, namespace, FIELD_STRING, .min = 1, .max = 64, .doc = "only this namespace"),
+        LAST_EVENT_ID,
+};
+TABLE(input_events, NULL, NULL);
+
+static const FieldDef input_session_events_fields[] = {
+        SESSION_ID(InputEvents),
+        AFTER_EVENT,
+        LIMIT(InputEvents, PAGE_ITEMS_MAX),
+        LAST_EVENT_ID,
+};
+TABLE(input_session_events, NULL, NULL);
+
+#define NAMESPACE(S)                                           \
+        QUERY(S, namespace, FIELD_STRING, .min = 1, .max = 64, \
+              .doc = "the namespace; default: default")
+#define KEY_QUERY(fl, text)                                                                  \
+        QUERY(InputMemory, key, FIELD_STRING, .flags = (fl), .min = 1, .max = KEY_BYTES_MAX, \
+              .doc = (text))
+#define MEMORY_QUERY                                                           \
+        KEY_QUERY(0, "the entry of this key; absent: a list"),                 \
+                QUERY(InputMemory, prefix, FIELD_STRING, .max = KEY_BYTES_MAX, \
+                      .doc = "only keys that begin so"),                       \
+                QUERY(InputMemory, after, FIELD_STRING, .max = KEY_BYTES_MAX,  \
+                      .doc = "only keys behind this one"),                     \
+                QUERY(InputMemory, details, FIELD_BOOL,                        \
+                      .doc = "entries with values instead of keys"),           \
+                LIMIT(InputMemory, LIST_ITEMS_MAX)
+#define MEMORY_BODY                                                               \
+        BODY(InputMemory, key, FIELD_STRING, .flags = FIELD_REQUIRED, .min = 1,   \
+             .max = KEY_BYTES_MAX, .doc = "any text without control characters"), \
+                BODY(InputMemory, value, FIELD_JSON, .flags = FIELD_REQUIRED,     \
+                     .doc = "any JSON value; kept as written")
+
+static const FieldDef input_memory_get_fields[] = {
+        SESSION_ID(InputMemory),
+        MEMORY_QUERY,
+};
+TABLE(input_memory_get, NULL, NULL);
+
+static const FieldDef input_memory_set_fields[] = {
+        SESSION_ID(InputMemory),
+        MEMORY_BODY,
+};
+TABLE(input_memory_set, "MemorySet", "A memory entry.");
+
+static const FieldDef input_memory_delete_fields[] = {
+        SESSION_ID(InputMemory),
+        KEY_QUERY(FIELD_REQUIRED, "the entry's key"),
+};
+TABLE(input_memory_delete, NULL, NULL);
+
+static const FieldDef input_short_term_fields[] = {
+        SESSION_ID(InputPage),
+        QUERY(InputPage,
+              limit,
+              FIELD_INT,
+              .min = 1,
+              .max = PAGE_ITEMS_MAX,
+              .doc = "at most so many; default the window"),
+};
+TABLE(input_short_term, NULL, NULL);
+
+static const FieldDef input_namespace_memory_get_fields[] = {
+        NAMESPACE(InputMemory),
+        MEMORY_QUERY,
+};
+TABLE(input_namespace_memory_get, NULL, NULL);
+
+static const FieldDef input_namespace_memory_set_fields[] = {
+        NAMESPACE(InputMemory),
+        MEMORY_BODY,
+};
+TABLE(input_namespace_memory_set, NULL, NULL);
+
+static const FieldDef input_namespace_memory_delete_fields[] = {
+        NAMESPACE(InputMemory),
+        KEY_QUERY(FIELD_REQUIRED, "the entry's key"),
+};
+TABLE(input_namespace_memory_delete, NULL, NULL);
+
+static const FieldDef input_token_create_fields[] = {
+        BODY(InputToken,
+             namespace,
+             FIELD_STRING,
+             .flags = FIELD_NULLABLE,
+             .min = 1,
+             .max = 64,
+             .doc = "the only namespace it may use; default: default"),
+        BODY(InputToken,
+             scope,
+             FIELD_STRING,
+             .flags = FIELD_NULLABLE,
+             .values = "read|write|admin",
+             .doc = "what it may do; default: write"),
+        BODY(InputToken,
+             name,
+             FIELD_STRING,
+             .flags = FIELD_NULLABLE,
+             .max = NAME_BYTES_MAX,
+             .doc = "for people"),
+        BODY(InputToken,
+             expires,
+             FIELD_STRING,
+             .flags = FIELD_NULLABLE,
+             .min = 1,
+             .max = 64,
+             .doc = "a span (12h, 30d) or an RFC 3339 time; default: never"),
+};
+TABLE(input_token_create, "TokenCreate", "A new API token.");
+
+static const FieldDef input_token_list_fields[] = {
+        QUERY(InputToken, namespace, FIELD_STRING, .min = 1, .max = 64, .doc = "only this namespace"),
+};
+TABLE(input_token_list, NULL, NULL);
+
+static const FieldDef input_token_fields[] = {
+        PATH(InputToken, token, "the token's id"),
+};
+TABLE(input_token, NULL, NULL);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Rows of every reply. The API room's views write these members, a test checks each reply against its
+ * table, and OpenAPI shows them. A row without FIELD_REQUIRED may be left out; with FIELD_NULLABLE it may be
+ * null. The inherited shapes keep the original's names; what was added stands beside them. */
+
+#include "contract/inputs-internal.h"
+
+#define R  FIELD_REQUIRED
+#define RN (FIELD_REQUIRED | FIELD_NULLABLE)
+
+static const FieldDef output_tool_call_fields[] = {
+        OUT("name", FIELD_STRING, R, .doc = "the tool"),
+        OUT("arguments", FIELD_JSON, 0, .doc = "any JSON value, as written"),
+        OUT("result", FIELD_JSON, 0, .doc = "any JSON value, as written"),
+};
+TABLE(output_tool_call, "ToolCall", "A tool call and what came of it.");
+
+static const FieldDef output_message_fields[] = {
+        OUT("id", FIELD_ID, R, .doc = "its node"),
+        OUT("role", FIELD_STRING, R),
+        OUT("content", FIELD_CONTENT, RN, .doc = "as written"),
+        OUT("tool_calls", FIELD_ARRAY, R, .ref = &output_tool_call),
+        OUT("timestamp", FIELD_TIME, R),
+        OUT("parent", FIELD_ID, RN, .doc = "the message before it"),
+        OUT("run", FIELD_ID, RN, .doc = "the run that wrote it; null: somebody else"),
+};
+TABLE(output_message, "Message", "One message of a conversation.");
+
+static const FieldDef output_session_fields[] = {
+        OUT("session_id", FIELD_ID, R),
+        OUT("name", FIELD_STRING, R),
+        OUT("model", FIELD_STRING, RN),
+        OUT("system_prompt", FIELD_STRING, RN),
+        OUT("tools", FIELD_STRINGS, R),
+        OUT("status", FIELD_STRING, R, .values = "created|running|paused|stopped|error"),
+        OUT("memory", FIELD_OBJECT, R, .doc = "the session's variables"),
+        OUT("created_at", FIELD_TIME, R),
+        OUT("updated_at", FIELD_TIME, R),
+        OUT("substate", FIELD_STRING, R, .doc = "the status in detail"),
+        OUT("reason", FIELD_STRING, RN, .doc = "why it is in this state"),
+        OUT("namespace", FIELD_STRING, R),
+        OUT("labels", FIELD_STRING_MAP, R),
+        OUT("workspace", FIELD_STRING, RN, .doc = "absolute path"),
+        OUT("agent", FIELD_OBJECT, RN, .doc = "as written; null: a record without a process"),
+        OUT("branch", FIELD_ID, R, .doc = "the current branch"),
+        OUT("run", FIELD_ID, RN, .doc = "the current or last run"),
+        OUT("restarts", FIELD_INT, R, .doc = "in a row"),
+        OUT("heartbeat_at", FIELD_TIME, RN),
+        OUT("restart_at", FIELD_TIME, RN, .doc = "when the next run is due"),
+        OUT("last_checkpoint", FIELD_ID, RN),
+        OUT("message_count", FIELD_INT, R),
+        OUT("tool_call_count", FIELD_INT, R),
+        OUT("messages", FIELD_REFS, R, .ref = &output_message, .doc = "the last ones, oldest first"),
+        OUT("tool_history", FIELD_REFS, R, .ref = &output_tool_call, .doc = "tool calls of these messages"),
+};
+TABLE(output_session, "SessionState", "A session with its state.");
+
+static const FieldDef output_checkpoint_fields[] = {
+        OUT("checkpoint_id", FIELD_ID, R),
+        OUT("session_id", FIELD_ID, R),
+        OUT("created_at", FIELD_TIME, R),
+        OUT("label", FIELD_STRING, RN),
+        OUT("kind", FIELD_STRING, R),
+        OUT("pinned", FIELD_BOOL, R),
+        OUT("branch", FIELD_ID, R),
+        OUT("node", FIELD_ID, RN, .doc = "the last message"),
+        OUT("run", FIELD_ID, RN),
+        OUT("message_count", FIELD_INT, R),
+        OUT("tool_call_count", FIELD_INT, R),
+        OUT("workspace_tree", FIELD_STRING, RN, .doc = "the workspace's files, as a git tree id"),
+};
+TABLE(output_checkpoint, "Checkpoint", "A point that can be restored.");
+
+static const FieldDef output_branch_fields[] = {
+        OUT("branch_id", FIELD_ID, R),
+        OUT("name", FIELD_STRING, R),
+        OUT("head", FIELD_ID, RN, .doc = "the last message"),
+        OUT("message_count", FIELD_INT, R),
+        OUT("current", FIELD_BOOL, R),
+        OUT("created_at", FIELD_TIME, R),
+        OUT("origin_branch", FIELD_ID, RN),
+        OUT("origin_checkpoint", FIELD_ID, RN),
+        OUT("origin_node", FIELD_ID, RN),
+};
+TABLE(output_branch, "Branch", "A line of a conversation.");
+
+static const FieldDef output_run_fields[] = {
+        OUT("run_id", FIELD_ID, R),
+        OUT("session_id", FIELD_ID, R),
+        OUT("number", FIELD_INT, R, .doc = "1 for the first"),
+        OUT("state", FIELD_STRING, R, .values = "starting|alive|stopping|ended"),
+        OUT("pid", FIELD_INT, RN),
+        OUT("created_at", FIELD_TIME, R),
+        OUT("started_at", FIELD_TIME, RN),
+        OUT("ended_at", FIELD_TIME, RN),
+        OUT("result", FIELD_STRING, RN),
+        OUT("exit_code", FIELD_INT, RN),
+        OUT("exit_signal", FIELD_STRING, RN),
+        OUT("leftovers", FIELD_INT, R, .doc = "processes that outlived the main one and were ended"),
+        OUT("reason", FIELD_STRING, RN),
+};
+TABLE(output_run, "Run", "One life of a session's process.");
+
+static const FieldDef output_event_fields[] = {
+        OUT("id", FIELD_ID, R),
+        OUT("type", FIELD_STRING, R),
+        OUT("time", FIELD_TIME, R),
+        OUT("session_id", FIELD_ID, RN),
+        OUT("namespace", FIELD_STRING, RN),
+        OUT("data", FIELD_OBJECT, R),
+};
+TABLE(output_event, "Event", "Something that happened.");
+
+static const FieldDef output_log_line_fields[] = {
+        OUT("run", FIELD_ID, R),
+        OUT("stream", FIELD_STRING, R, .values = "stdout|stderr|notice"),
+        OUT("time", FIELD_TIME, RN),
+        OUT("text", FIELD_STRING, R),
+        OUT("cut", FIELD_BOOL, 0, .doc = "goes on in the next item"),
+};
+TABLE(output_log_line, "LogLine", "A line that a run wrote (application/x-ndjson, text/event-stream).");
+
+static const FieldDef output_memory_entry_fields[] = {
+        OUT("key", FIELD_STRING, R),
+        OUT("value", FIELD_JSON, R, .doc = "as written"),
+        OUT("timestamp", FIELD_TIME, R, .doc = "of the last change"),
+        OUT("created_at", FIELD_TIME, R),
+        OUT("version", FIELD_INT, R),
+        OUT("access_count", FIELD_INT, R),
+        OUT("session_id", FIELD_ID, RN, .doc = "who stored it"),
+        OUT("run", FIELD_ID, RN),
+};
+TABLE(output_memory_entry, "MemoryEntry", "A long-term memory entry.");
+
+static const FieldDef output_memory_fields[] = {
+        OUT("key", FIELD_STRING, 0),
+        OUT("value", FIELD_JSON, 0, .doc = "as written"),
+        OUT("timestamp", FIELD_TIME, 0),
+        OUT("keys", FIELD_STRINGS, 0, .doc = "ascending"),
+        OUT("entries", FIELD_REFS, 0, .ref = &output_memory_entry),
+};
+TABLE(output_memory,
+      "Memory",
+      "With key: key, value, timestamp. Without: keys, or with details entries.");
+
+static const FieldDef output_memory_stored_fields[] = {
+        OUT("status", FIELD_STRING, R, .values = "stored|deleted"),
+        OUT("key", FIELD_STRING, R),
+};
+TABLE(output_memory_stored, "MemoryStored", NULL);
+
+static const FieldDef output_variables_fields[] = {
+        OUT("version", FIELD_ID, R, .doc = "also the ETag"),
+        OUT("variables", FIELD_OBJECT, R),
+};
+TABLE(output_variables, "Variables", "All variables of a session.");
+
+static const FieldDef output_variable_fields[] = {
+        OUT("name", FIELD_STRING, R),
+        OUT("value", FIELD_JSON, R, .doc = "as written"),
+        OUT("version", FIELD_ID, R, .doc = "also the ETag"),
+};
+TABLE(output_variable, "Variable", "One variable.");
+
+static const FieldDef output_variable_stored_fields[] = {
+        OUT("status", FIELD_STRING, R, .values = "stored|deleted"),
+        OUT("name", FIELD_STRING, R),
+        OUT("version", FIELD_ID, R, .doc = "also the ETag"),
+};
+TABLE(output_variable_stored, "VariableStored", NULL);
+
+#define TOKEN_ROWS                                                               \
+        OUT("token_id", FIELD_ID, R), OUT("namespace", FIELD_STRING, R),         \
+                OUT("scope", FIELD_STRING, R, .values = "read|write|admin"),     \
+                OUT("name", FIELD_STRING, RN), OUT("created_at", FIELD_TIME, R), \
+                OUT("expires_at", FIELD_TIME, RN, .doc = "null: never")
+
+static const FieldDef output_token_fields[] = {
+        TOKEN_ROWS,
+};
+TABLE(output_token, "Token", "An API token, without its secret.");
+
+static const FieldDef output_token_created_fields[] = {
+        TOKEN_ROWS,
+        OUT("token", FIELD_STRING, R, .doc = "the secret"),
+};
+TABLE(output_token_created, "TokenCreated", "An API token; the secret is shown this once.");
+
+static const FieldDef output_health_fields[] = {
+        OUT("status", FIELD_STRING, R, .values = "healthy"),
+        OUT("uptime_seconds", FIELD_REAL, R),
+        OUT("active_sessions", FIELD_INT, R, .doc = "sessions that are running"),
+        OUT("oldest_heartbeat", FIELD_TIME, RN, .doc = "of the running sessions"),
+};
+TABLE(output_health, "Health", NULL);
+
+static const FieldDef output_ready_fields[] = {
+        OUT("status", FIELD_STRING, R, .values = "ready"),
+};
+TABLE(output_ready, "Ready", NULL);
+
+static const FieldDef output_version_fields[] = {
+        OUT("version", FIELD_STRING, R),
+        OUT("daemon_pid", FIELD_INT, R),
+        OUT("keeper_pid", FIELD_INT, RN),
+        OUT("started_at", FIELD_TIME, R),
+        OUT("state_schema", FIELD_INT, R, .doc = "number of state.db's schema"),
+        OUT("memory_schema", FIELD_INT, R, .doc = "number of memory.db's schema"),
+};
+TABLE(output_version, "Version", NULL);
+
+static const FieldDef output_status_fields[] = {
+        OUT("status", FIELD_STRING, R, .doc = "what was done"),
+};
+TABLE(output_status, "Status", NULL);
+
+static const FieldDef output_error_fields[] = {
+        OUT("detail",
+            FIELD_JSON,
+            R,
+            .doc = "a sentence; of a request that is not valid an array of {type, loc, msg, input}"),
+        OUT("code", FIELD_STRING, R, .doc = "a stable word"),
+        OUT("hint", FIELD_STRING, RN, .doc = "what to do"),
+};
+TABLE(output_error, "Error", "What went wrong.");
