@@ -2,8 +2,8 @@
 #pragma once
 
 /* state.db: sessions, conversations, checkpoints, runs, events, tokens. The tables are described in
- * schema-state.c; this is the list of everything that can be said to them. Parameter and column order is
- * part of the name's contract and stands beside each statement's text. */
+ * schema-state.c; this is the list of everything that can be said to them. Parameter and column
+ * order is part of the name's contract and stands beside each statement's text. */
 
 #include "store/store.h"
 

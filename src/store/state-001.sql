@@ -165,3 +165,8 @@ CREATE TABLE intents (                            -- operations that touch both 
         kind    TEXT NOT NULL,
         data    TEXT
 );
+
+CREATE TABLE properties (                         -- what this database knows about itself
+        name  TEXT PRIMARY KEY,                   -- "body-key", "events-floor"
+        value BLOB NOT NULL
+) WITHOUT ROWID;

@@ -3,26 +3,34 @@
 
 /* The store: typed transactions in, completions out.
  *
- * What may be said to a database is declared once, as data: a StoreSchema has the numbered migrations and
- * one row per statement (its text and the types of its parameters). A transaction is a list of
- * (statement, values), copied at once, handed to the database's one writer thread. That thread takes all
- * that is queued, runs it in the order of submission, commits it as ONE database transaction with a full
- * sync, and only then are the completions delivered, on the loop thread, in the order of submission, with
- * the commit's number. So: no reply before its commit, and 64 clients share a sync.
+ * What may be said to a database is declared once, as data: a StoreSchema has the numbered
+ * migrations and one row per statement (its text and the types of its parameters). A transaction is
+ * a list of (statement, values), copied at once, handed to the database's one writer thread. That
+ * thread takes all that is queued, runs it in the order of submission, commits it as ONE database
+ * transaction with a full sync, and only then are the completions delivered, on the loop thread, in
+ * the order of submission, with the commit's number. So: no reply before its commit, and 64 clients
+ * share a sync.
  *
- * A transaction is all or nothing also within its group: when one of its statements fails or an expectation
- * is not met, it alone is undone, the others of the group commit.
+ * A transaction is all or nothing also within its group: when one of its statements fails or an
+ * expectation is not met, it alone is undone, the others of the group commit.
  *
- * When a commit fails (full disk, I/O error), everything in the group AND everything submitted before
- * that failure was delivered fails with the same error, because it may build on what was lost; then
- * on_failed() is called once, on the loop thread, after the failed completions, so that the
- * owner of objects in memory reads them again. After it the store accepts writes as before.
+ * When a commit fails (full disk, I/O error), everything in the group AND everything submitted
+ * before that failure was delivered fails with the same error, because it may build on what was
+ * lost; then on_failed() is called once, on the loop thread, after the failed completions, so that
+ * the owner of objects in memory reads them again. After it the store accepts writes as before.
  *
- * Reads: store_query() on the loop thread's own read connection, or on a StoreReader that a pool thread
- * owns. Both see committed snapshots only. Readers never checkpoint the WAL.
+ * Reads: store_query() on the loop thread's own read connection, or on a StoreReader that a pool
+ * thread owns. Both see committed snapshots only. Readers never checkpoint the WAL.
  *
- * URL: a path, or `memory:` (SQLite's shared in-memory VFS: the same code without a disk, for tests).
- * `postgres://` is refused with a message as long as that backend is not built. */
+ * Threads: a Store belongs to the loop thread; every function is called there, except
+ * store_reader_open() and everything that takes a StoreReader or StoreCursor of one's own.
+ *
+ * URL: a path, or `memory:` (files in a private folder of a RAM file system, removed at the end:
+ * the same code without a disk, for tests). `postgres://` is refused with a message as long as that
+ * backend is not built.
+ *
+ * The program must ignore SIGXFSZ, as every daemon with a file size limit: then a limit that is hit
+ * is an error (-EFBIG) like a full disk. */
 
 #include <systemd/sd-event.h>
 
@@ -35,7 +43,8 @@ typedef struct StoreCursor StoreCursor;
 
 /* Conditions of a completion (positive results). */
 enum {
-        STORE_E_CONFLICT = 1, /* an expectation was not met (no row changed) or a constraint refused it */
+        STORE_E_CONFLICT =
+                1, /* an expectation was not met (no row changed) or a constraint refused it */
 };
 
 typedef enum StoreType {
@@ -74,7 +83,8 @@ static inline StoreValue STORE_BLOB(const void *p, size_t n) {
 }
 
 enum {
-        STORE_EXPECT_CHANGE = 1 << 0, /* no row changed: the transaction fails with STORE_E_CONFLICT */
+        STORE_EXPECT_CHANGE =
+                1 << 0, /* no row changed: the transaction fails with STORE_E_CONFLICT */
 };
 
 typedef struct StoreStatement {
@@ -101,24 +111,31 @@ typedef struct StoreOptions {
         /* After a failed commit, see above. May be NULL. */
         void (*on_failed)(int error, void *userdata);
         void *userdata;
-        size_t cache_bytes;   /* page cache of each connection; 0: 2 MiB */
-        size_t queue_max;     /* transactions waiting at most; 0: 65536. Beyond: -EAGAIN at submit */
+        size_t cache_bytes; /* page cache of each connection; 0: 2 MiB */
+        size_t queue_max; /* transactions under way at most; 0: 65536. Beyond: -EAGAIN at submit */
+        size_t queue_max_bytes; /* their memory, one that is alone excepted; 0: 128 MiB. Likewise */
+        size_t group_max;       /* transactions in a commit at most; 0: all that wait */
         uint64_t wal_max_bytes; /* the writer checkpoints the WAL above this; 0: 16 MiB */
 } StoreOptions;
 
-/* Opens or creates, applies missing migrations in one transaction after copying the database to
- * PATH.before-vN, checks the file's integrity quickly (header, schema, quick sanity; not a full scan).
- * Errors with *ret_message for people (may be NULL; caller frees):
- *   -EUCLEAN corrupt, -ENOTUNIQ… no: -EBUSY another daemon has it open (a lock file PATH.lock held with
- *   an open file description lock for the store's life), -EOVERFLOW written by a newer program, -EPROTONOSUPPORT
- *   unknown URL, or what the system said. Nothing is changed then. */
+/* Opens or creates, applies missing migrations in one transaction after copying an existing database to
+ * PATH.before-vN (N: the new version), and checks the file as far as that is quick (see check.c).
+ * event may be NULL: completions then come in store_flush() only. The folder must exist.
+ * Errors, each with *ret_message for people (ret_message may be NULL; the caller frees):
+ *   -EBUSY           another process has it open: it holds an open file description lock on PATH.lock
+ *   -EUCLEAN         corrupt, or not a database at all
+ *   -EMEDIUMTYPE     a sound SQLite database, but of another program or another schema
+ *   -EOVERFLOW       written by a newer version of this program
+ *   -EPROTONOSUPPORT a URL that is not understood
+ *   or what the system said. The database is as it was then. */
 int store_open(Store **ret,
                sd_event *event,
                const char *url,
                const StoreSchema *schema,
                const StoreOptions *options,
                char **ret_message);
-/* Commits everything queued, delivers the completions, stops the thread, truncates the WAL, closes. */
+/* Commits everything queued, delivers the completions, stops the thread, truncates the WAL, closes.
+ * Not from a completion, and all StoreReaders but the loop thread's must be gone. NULL is fine. */
 Store *store_free(Store *s);
 DEFINE_CLEANUP(Store *, store_free);
 
@@ -129,59 +146,70 @@ StoreTxn *store_txn_free(StoreTxn *t);
 DEFINE_CLEANUP(StoreTxn *, store_txn_free);
 /* Copies the values. Errors stick and are reported by store_submit(). n must equal the statement's. */
 void store_txn_add(StoreTxn *t, unsigned statement, const StoreValue *values, size_t n);
-#define STORE_ADD(t, statement, ...)                                                                 \
-        store_txn_add((t), (statement), (const StoreValue[]){ __VA_ARGS__ },                         \
+#define STORE_ADD(t, statement, ...)                                         \
+        store_txn_add((t), (statement), (const StoreValue[]){ __VA_ARGS__ }, \
                       sizeof((const StoreValue[]){ __VA_ARGS__ }) / sizeof(StoreValue))
 
-/* r: 0, STORE_E_CONFLICT or negative errno (-ENOSPC, -EIO, -EROFS…). commit: number of the commit, ascending
- * by one per group, durable; 0 on failure. */
+/* r: 0, STORE_E_CONFLICT or negative errno (-ENOSPC, -EIO, -EROFS…). commit: the number of the
+ * commit; 0 unless r is 0. Numbers go up by one per commit; after a restart they go on above all
+ * earlier ones and may leave some out. */
 typedef void (*StoreDoneFn)(int r, uint64_t commit, void *userdata);
 
-/* Takes the transaction over in every case. Returns 0 (the completion will come, never before this call
- * returns), or -ENOMEM or -EAGAIN (queue full) and there will be no completion. done may be NULL. */
+/* Takes the transaction over in every case. Returns 0 (the completion will come, never before this
+ * call returns), or there will be no completion: -ENOMEM, -E2BIG (a value or the whole above 1 GB),
+ * -EAGAIN (queue full), or the error of a failed commit while the completions of what it lost are
+ * being delivered. done may be NULL. */
 int store_submit(Store *s, StoreTxn *t, StoreDoneFn done, void *userdata);
-/* A completion behind everything submitted so far; costs no sync when nothing is queued. */
+/* A completion behind everything submitted so far; costs no sync of its own. Errors as store_submit(). */
 int store_barrier(Store *s, StoreDoneFn done, void *userdata);
-/* Waits on the calling (loop) thread until all that is queued was committed and delivered: for start-up,
- * shutdown and tests. */
+/* Waits on the calling (loop) thread until all that is queued was committed and delivered: for
+ * start-up, shutdown and tests. Not from a completion. 0, or what poll(2) said. */
 int store_flush(Store *s);
 
+/* The number of the last commit that was delivered; before the first one, a number above all
+ * commits of earlier lives of the database. */
 uint64_t store_last_commit(const Store *s);
 typedef struct StoreStats {
-        uint64_t transactions, commits, failures;
-        uint64_t queued;   /* now */
-        usec_t sync_usec;  /* time spent in commits */
+        uint64_t transactions; /* committed */
+        uint64_t commits, failures;
+        uint64_t queued;  /* submitted and not yet delivered */
+        usec_t sync_usec; /* time spent in commits */
         uint64_t db_bytes, wal_bytes;
 } StoreStats;
 void store_stats(const Store *s, StoreStats *ret);
 
 /* ---- reading ---- */
 
-/* A read connection for a pool thread; the one that store_query() uses is opened by store_open(). */
+/* A read connection of one's own, for a pool thread; may be called there. It must be freed before
+ * the store and be used by one thread at a time. */
 int store_reader_open(StoreReader **ret, Store *s);
 StoreReader *store_reader_free(StoreReader *r);
 DEFINE_CLEANUP(StoreReader *, store_reader_free);
 StoreReader *store_reader(Store *s); /* the loop thread's; owned by the store */
 
-/* One snapshot for several queries: between begin and end. Nesting is counted. */
+/* One snapshot for several queries: between begin and end. Nesting is counted. Without it a query sees
+ * what was committed when it started, but while any cursor of the same reader is open, all its queries
+ * share that one's snapshot. An old snapshot keeps the WAL from being reused: no waiting inside. */
 int store_read_begin(StoreReader *r);
 void store_read_end(StoreReader *r);
 
-/* Starts a query; the values are copied or bound until the cursor is freed (they must live that long).
- * A statement has one cursor at a time per reader unless it is nested: then a second one is prepared. */
-int store_query(StoreReader *r, StoreCursor **ret, unsigned statement, const StoreValue *values, size_t n);
-#define STORE_QUERY(r, ret, statement, ...)                                                          \
-        store_query((r), (ret), (statement), (const StoreValue[]){ __VA_ARGS__ },                    \
+/* Starts a query. Text and blobs are not copied: they must live until the cursor is freed. The same
+ * statement may be queried again while a cursor of it is open (that one costs a parse of its text). */
+int store_query(
+        StoreReader *r, StoreCursor **ret, unsigned statement, const StoreValue *values, size_t n);
+#define STORE_QUERY(r, ret, statement, ...)                                       \
+        store_query((r), (ret), (statement), (const StoreValue[]){ __VA_ARGS__ }, \
                     sizeof((const StoreValue[]){ __VA_ARGS__ }) / sizeof(StoreValue))
-/* 1: a row; 0: no more; negative errno. */
+/* 1: a row; 0: no more (and from then on); negative errno. */
 int store_next(StoreCursor *c);
 StoreCursor *store_cursor_free(StoreCursor *c);
 DEFINE_CLEANUP(StoreCursor *, store_cursor_free);
 
-/* Columns of the current row, from 0; pointers live until the next store_next(). */
+/* Columns of the current row, from 0; pointers live until the next store_next(), and text is
+ * followed by a NUL byte. An empty text or blob is not NULL. */
 bool store_is_null(StoreCursor *c, unsigned col);
-int64_t store_int(StoreCursor *c, unsigned col); /* NULL: 0 */
-uint64_t store_id(StoreCursor *c, unsigned col); /* NULL: 0 */
+int64_t store_int(StoreCursor *c, unsigned col);                     /* NULL: 0 */
+uint64_t store_id(StoreCursor *c, unsigned col);                     /* NULL: 0 */
 const char *store_text(StoreCursor *c, unsigned col, size_t *ret_n); /* NULL: NULL; ret_n may be NULL */
 const void *store_blob(StoreCursor *c, unsigned col, size_t *ret_n);
 JsonSpan store_span(StoreCursor *c, unsigned col);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+
+/* memory.db: long-term entries, in a file of their own because they outlive sessions, are backed up and
+ * purged by other rules, and their writes should not wait for the commits of conversations.
+ *
+ * The unique index over (namespace, scope, key) is the wall between owners and the order of listings;
+ * an entry keeps its integer id over all its versions, which is what indexes and vectors refer to.
+ *
+ * Migrations are files of their own, memory-NNN.sql. A released one is never edited. */
+
+#include "store/schema-memory.h"
+
+static const StoreMigration migrations[] = {
+        { .version = 1, .sql =
+#include "store/memory-001.sql.inc"
+        },
+};
+
+static const StoreStatement statements[_MEMORY_STATEMENT_MAX] = {
+#define STATEMENT(id, n, f, text) [id] = { .name = #id, .sql = text, .n_params = n, .flags = f },
+#include "store/memory-statements.def"
+#undef STATEMENT
+};
+
+const StoreSchema memory_schema = {
+        .name = "memory",
+        .migrations = migrations,
+        .n_migrations = ELEMENTSOF(migrations),
+        .statements = statements,
+        .n_statements = ELEMENTSOF(statements),
+};
