@@ -99,10 +99,9 @@ def agent_pid(agentd, session):
 
 
 def all_messages(agentd, session):
-    got, after = [], None
+    got, after = [], "0" * 16  # behind nothing: from the first message
     while True:
-        page = agentd.api("GET", f"/sessions/{session}/messages?limit=1000" + (f"&after={after}" if after else
-                          "&after=0"), expect=200).json
+        page = agentd.api("GET", f"/sessions/{session}/messages?limit=1000&after={after}", expect=200).json
         if not page:
             return got
         got += page
