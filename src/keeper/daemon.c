@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The daemon: started, started again when it dies, given the listening sockets each time.
+ *
+ * A first death is answered at once, since everything a client notices is the pause; a daemon that
+ * keeps dying young is retried ever more slowly, but for ever: agents that run would otherwise be
+ * left without anybody to record their end. It is recognised by pid while it is our child and not
+ * reaped, or by pidfd when it was there before us.
+ *
+ * A daemon that lives but closed its link cannot supervise any more, and nothing else would end
+ * that: after a grace in which it may finish by itself it is killed. Its state is in the store;
+ * dying is what it is built for. */
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "keeper/keeper-internal.h"
+
+#define SHORT_LIFE_USEC    (5 * USEC_PER_SEC)
+#define BACKOFF_FIRST_USEC (100 * USEC_PER_MSEC)
+#define BACKOFF_MAX_USEC   (5 * USEC_PER_SEC)
+#define LINK_LOST_USEC     (10 * USEC_PER_SEC)
+#define LAST_TURNS         16 /* more than a socket holds */
+#define LINK_FD            3
+
+usec_t keeper_daemon_backoff(unsigned failures) {
+        if (failures == 0)
+                return 0;
+        if (failures > 6)
+                return BACKOFF_MAX_USEC;
+        return MIN(BACKOFF_FIRST_USEC << (failures - 1), BACKOFF_MAX_USEC);
+}
+
+int keeper_daemon_init(Keeper *k) {
+        KeeperDaemon *d = &k->daemon;
+        char *const *args = k->options.daemon_args;
+        size_t n = strv_length(args), i = 0;
+
+        /* PATH ARGS… --keeper-fd 3 --listen-fds N */
+        d->argv = calloc(n + 6, sizeof(char *));
+        if (!d->argv)
+                return -ENOMEM;
+        d->argv[i++] = strdup(k->options.daemon_path);
+        while (*args)
+                d->argv[i++] = *args++;
+        d->argv[i++] = strdup("--keeper-fd");
+        d->argv[i++] = strdup("3");
+        d->argv[i++] = strdup("--listen-fds");
+        d->argv[i++] = d->listen_text;
+        return d->argv[0] && d->argv[n + 1] && d->argv[n + 2] && d->argv[n + 3] ? 0 : -ENOMEM;
+}
+
+/* In the child: only async-signal-safe calls. */
+static _Noreturn void child_main(const Keeper *k, int link) {
+        static const char text[] = "agentd-keeper: the daemon cannot be executed\n";
+        int first_free = LINK_FD + 1 + (int) k->n_listen;
+        int fds[1 + KEEPER_MSG_FDS_MAX];
+
+        keeper_child_reset(k);
+        /* Away from the numbers they shall get, so that no dup2() closes one that is still needed. */
+        fds[0] = fcntl(link, F_DUPFD_CLOEXEC, first_free);
+        for (unsigned i = 0; i < k->n_listen; i++)
+                fds[1 + i] = fcntl(k->listen[i], F_DUPFD_CLOEXEC, first_free);
+        for (unsigned i = 0; i < 1 + k->n_listen; i++)
+                if (fds[i] < 0 || dup2(fds[i], LINK_FD + (int) i) < 0)
+                        _exit(126);
+        (void) execv(k->options.daemon_path, k->daemon.argv);
+        (void) !write(STDERR_FILENO, text, sizeof(text) - 1);
+        _exit(127);
+}
+
+static int start(Keeper *k) {
+        KeeperDaemon *d = &k->daemon;
+        _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return errno_neg();
+        ours = pair[0];
+        theirs = pair[1];
+        (void) snprintf(d->listen_text, sizeof(d->listen_text), "%u", k->n_listen);
+
+        pid_t pid = fork();
+        if (pid < 0)
+                return errno_neg();
+        if (pid == 0)
+                child_main(k, theirs);
+        d->pid = pid;
+        d->child = true;
+        d->pidfd = pidfd_open(pid, 0);
+        r = keeper_link_open(k, ours);
+        if (r < 0) /* its end closes, and it will be started again */
+                return r;
+        ours = -EBADF;
+        log_info("daemon %d started", (int) pid);
+        return 0;
+}
+
+void keeper_daemon_start(Keeper *k) {
+        KeeperDaemon *d = &k->daemon;
+        int r;
+
+        assert(d->pid == 0);
+        d->started = clock_monotonic();
+        d->start_at = d->kill_at = USEC_INFINITY;
+        r = start(k);
+        if (r >= 0)
+                return;
+        (void) log_error(r, "the daemon could not be started");
+        if (d->pid == 0)
+                d->start_at = d->started + keeper_daemon_backoff(++d->failures);
+        else
+                keeper_daemon_link_lost(k);
+}
+
+int keeper_daemon_adopt(Keeper *k, int pidfd) {
+        KeeperDaemon *d = &k->daemon;
+        int r;
+
+        d->pid = -1; /* there is one; its number is not needed */
+        d->pidfd = pidfd;
+        d->started = clock_monotonic();
+        r = keeper_link_open(k, k->options.adopt_fd);
+        if (r < 0)
+                return r;
+        return keeper_watch(k->epoll, pidfd, EPOLLIN, (KeeperKey){ .source = KEEPER_SOURCE_DAEMON });
+}
+
+static void log_end(const KeeperDaemon *d, int status) {
+        if (status >= 0 && WIFSIGNALED(status))
+                (void) log_warning(0, "daemon %d was ended by signal %d", (int) d->pid,
+                                   WTERMSIG(status));
+        else if (status > 0)
+                (void) log_warning(0, "daemon %d ended with status %d", (int) d->pid,
+                                   WEXITSTATUS(status));
+        else
+                log_info("the daemon ended");
+}
+
+void keeper_daemon_gone(Keeper *k, int status) {
+        KeeperDaemon *d = &k->daemon;
+        usec_t now = clock_monotonic();
+
+        /* Its last messages (a QUIT above all) count. */
+        for (unsigned i = 0; i < LAST_TURNS && k->link.fd >= 0; i++)
+                keeper_link_event(k, EPOLLIN);
+        log_end(d, status);
+        if (!d->child)
+                keeper_unwatch(k->epoll, d->pidfd);
+        d->pidfd = fd_close(d->pidfd);
+        d->pid = 0;
+        d->child = false;
+        d->kill_at = USEC_INFINITY;
+        keeper_link_close(k);
+        if (k->quitting)
+                return;
+        if (k->term_at != USEC_INFINITY) { /* it was told to stop, and did without a QUIT */
+                k->quitting = k->keep_runs = true;
+                keeper_listen_close(k);
+                return;
+        }
+        d->failures = now - d->started < SHORT_LIFE_USEC ? d->failures + 1 : 0;
+        d->start_at = now + keeper_daemon_backoff(d->failures > 0 ? d->failures - 1 : 0);
+}
+
+void keeper_daemon_link_lost(Keeper *k) {
+        usec_t grace = k->quitting ? KEEPER_STOP_USEC : LINK_LOST_USEC;
+
+        if (k->daemon.pid != 0 && k->daemon.kill_at == USEC_INFINITY)
+                k->daemon.kill_at = clock_monotonic() + grace;
+}
+
+usec_t keeper_daemon_deadline(const Keeper *k) {
+        return MIN(k->daemon.start_at, k->daemon.kill_at);
+}
+
+void keeper_daemon_tick(Keeper *k, usec_t now) {
+        KeeperDaemon *d = &k->daemon;
+
+        if (d->start_at <= now) {
+                d->start_at = USEC_INFINITY;
+                if (!k->quitting && d->pid == 0)
+                        keeper_daemon_start(k);
+        }
+        if (d->kill_at > now)
+                return;
+        d->kill_at = USEC_INFINITY;
+        if (d->pid == 0)
+                return;
+        (void) log_warning(0, "the daemon does not stop and is killed");
+        if (d->pidfd >= 0)
+                (void) pidfd_send_signal(d->pidfd, SIGKILL, NULL, 0);
+        else if (d->child)
+                (void) kill(d->pid, SIGKILL);
+        if (k->term_at != USEC_INFINITY)
+                k->leave = true;
+}
+
+void keeper_listen_close(Keeper *k) {
+        keeper_fds_close(k->listen, k->n_listen);
+        k->n_listen = 0;
+}
