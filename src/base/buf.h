@@ -20,10 +20,12 @@ typedef struct Buf {
 void buf_done(Buf *b);
 /* len = 0 and no error; keeps the memory. */
 void buf_clear(Buf *b);
-/* Hands the NUL-terminated bytes over; NULL if the buffer failed. The buffer is empty afterwards. */
+/* Hands the NUL-terminated bytes over; NULL if the buffer failed. The buffer is empty afterwards.
+ */
 char *buf_take(Buf *b, size_t *ret_len);
 
-/* Makes room for n more bytes and returns where to write them (then add to len), or NULL. */
+/* Makes room for n more bytes and returns where to write them (then add to len), or NULL. Who
+ * writes fewer than n sets the NUL behind them, or leaves that to the next append or buf_take(). */
 char *buf_reserve(Buf *b, size_t n);
 int buf_append(Buf *b, const void *data, size_t n);
 int buf_puts(Buf *b, const char *s);

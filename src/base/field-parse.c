@@ -36,6 +36,12 @@ typedef struct Parse {
                 0;                                                                                  \
         })
 
+static const char not_unicode[] =
+        "Input should be a valid string, unable to parse raw data as a unicode string";
+static const char too_large[] = "Unable to parse input string as an integer, exceeded maximum size";
+static const char no_integer[] =
+        "Input should be a valid integer, unable to parse string as an integer";
+
 /* Where the row's value goes, or NULL if nothing is to be stored. */
 static void *target(const Parse *p, const FieldDef *f) {
         return p->out ? (uint8_t *) p->out + f->offset : NULL;
@@ -119,9 +125,7 @@ static int decode(Parse *p, const FieldDef *f, JsonSpan v, const char **ret, siz
                 return -ENOMEM;
         int r = json_string_decode(v, &b);
         if (r == -EILSEQ) {
-                (void) REJECT(p, f, v, "string_unicode",
-                              "Input should be a valid string, unable to parse raw data as a unicode "
-                              "string");
+                (void) REJECT(p, f, v, "string_unicode", "%s", not_unicode);
                 return 1;
         }
         if (r < 0)
@@ -227,8 +231,7 @@ static int take_int(Parse *p, const FieldDef *f, JsonSpan v) {
         if (json_int(v, &i) == 0)
                 return take_int_value(p, f, v, i);
         if (is_plain_integer(v))
-                return REJECT(p, f, v, "int_parsing_size",
-                              "Unable to parse input string as an integer, exceeded maximum size");
+                return REJECT(p, f, v, "int_parsing_size", "%s", too_large);
         int r = json_real(v, &d);
         if (r == -ENOMEM)
                 return r;
@@ -442,7 +445,8 @@ static const char *place_name(FieldPlace place) {
         return names[place];
 }
 
-/* The text as a JSON string in the arena, to be shown in errors; absent if it is too long for that. */
+/* The text as a JSON string in the arena, to be shown in errors; absent if it is too long for that.
+ */
 static JsonSpan quote(FieldArena *arena, const char *text) {
         char small[1024];
         Buf b = { .data = small, .cap = sizeof(small), .max = sizeof(small) - 1 };
@@ -463,11 +467,9 @@ static int take_int_text(Parse *p, const FieldDef *f, JsonSpan input, const char
         int r = str_to_i64(text, &v);
 
         if (r == -ERANGE)
-                return REJECT(p, f, input, "int_parsing_size",
-                              "Unable to parse input string as an integer, exceeded maximum size");
+                return REJECT(p, f, input, "int_parsing_size", "%s", too_large);
         if (r < 0)
-                return REJECT(p, f, input, "int_parsing",
-                              "Input should be a valid integer, unable to parse string as an integer");
+                return REJECT(p, f, input, "int_parsing", "%s", no_integer);
         return take_int_value(p, f, input, v);
 }
 
@@ -496,9 +498,7 @@ static int take_from_text(Parse *p, const FieldDef *f, JsonSpan input, const cha
         size_t n = strlen(text);
 
         if (!utf8_is_valid(text, n))
-                return REJECT(p, f, input, "string_unicode",
-                              "Input should be a valid string, unable to parse raw data as a unicode "
-                              "string");
+                return REJECT(p, f, input, "string_unicode", "%s", not_unicode);
         if (f->type == FIELD_INT)
                 return take_int_text(p, f, input, text);
         if (f->type == FIELD_BOOL)

@@ -14,20 +14,22 @@
 typedef enum FieldType {
         FIELD_STRING,      /* FieldStr: decoded, NUL-terminated, no NUL bytes, no control characters
                             * unless FIELD_ANY_TEXT; min/max in bytes */
-        FIELD_JSON_STRING, /* JsonSpan: a string token kept as written; min/max in bytes of the token */
+        FIELD_JSON_STRING, /* JsonSpan: a string token kept as written; min/max in bytes of the
+                              token */
         FIELD_JSON,        /* JsonSpan: any value kept as written */
         FIELD_CONTENT,     /* JsonSpan: string or array, kept as written */
         FIELD_OBJECT,      /* JsonSpan: an object kept as written */
         FIELD_STRINGS,     /* JsonSpan: an array of strings kept as written; in a query: FieldStr */
-        FIELD_ARRAY,       /* JsonSpan: an array of `ref` objects or of anything, kept as written */
-        FIELD_STRING_MAP, /* JsonSpan: an object whose values are strings */
-        FIELD_INT,        /* FieldInt */
-        FIELD_REAL,       /* output only */
-        FIELD_BOOL,       /* FieldBool */
-        FIELD_ID,         /* FieldId: 16 hex digits; min/max unused */
-        FIELD_TIME,       /* FieldStr on input; RFC 3339 string on output */
-        FIELD_REF,        /* output only: an object described by `ref` */
-        FIELD_REFS,       /* output only: an array of objects described by `ref` */
+        FIELD_ARRAY,       /* JsonSpan: an array of `ref` objects or of anything, kept as written;
+                            * the objects are checked against the rows of `ref`, one level deep */
+        FIELD_STRING_MAP,  /* JsonSpan: an object whose values are strings */
+        FIELD_INT,         /* FieldInt */
+        FIELD_REAL,        /* output only */
+        FIELD_BOOL,        /* FieldBool */
+        FIELD_ID,          /* FieldId: 16 hex digits; min/max unused */
+        FIELD_TIME,        /* FieldStr on input; RFC 3339 string on output */
+        FIELD_REF,         /* output only: an object described by `ref` */
+        FIELD_REFS,        /* output only: an array of objects described by `ref` */
 } FieldType;
 
 typedef enum FieldPlace {
@@ -67,7 +69,8 @@ typedef struct FieldDef {
         FieldType type;
         FieldPlace place;
         unsigned flags;
-        int64_t min, max;      /* both 0: no limit of its own */
+        int64_t min, max;      /* both 0: no limit; max < min: only a minimum. Items for STRINGS,
+                                * ARRAY, STRING_MAP, OBJECT; max bytes of text for JSON, CONTENT */
         size_t offset;         /* into the input struct; unused on output */
         const FieldTable *ref; /* FIELD_REF, FIELD_REFS, FIELD_ARRAY */
         const char *values;    /* FIELD_STRING: the allowed words, separated by '|', or NULL */
@@ -83,9 +86,11 @@ struct FieldTable {
 
 /* One validation error; loc is ["body"|"query"|"path", field] (or ["body", offset] for syntax). */
 typedef struct FieldError {
-        const char *type; /* pydantic's: missing, string_type, int_parsing, list_type, json_invalid, … */
+        const char *type; /* pydantic's: missing, string_type, int_parsing, list_type, json_invalid,
+                             … */
         const char *place;
-        const char *field; /* NULL: the whole place */
+        const char *field; /* NULL: the whole place. For json_invalid: the offset in decimal digits,
+                            * sent as a number. Not copied */
         char msg[160];
         JsonSpan input; /* may be absent; then null is sent */
 } FieldError;
@@ -114,14 +119,18 @@ void field_errors_add(FieldErrors *e,
                       const char *format,
                       ...) _printf_(6, 7);
 
-/* Fills `out` from a body (checked JSON; absent span = no body: every required body field is then
- * "missing"). Unknown members are ignored. 0, or the number of errors added (> 0), or -ENOMEM. */
+/* Fills `out` from a body (checked JSON; absent span or null = no body: every required body field
+ * is then "missing"). Unknown members are ignored. 0, or the number of errors added (> 0), or
+ * -ENOMEM. */
 int field_parse_body(const FieldTable *t, JsonSpan body, void *out, FieldArena *arena, FieldErrors *e);
 
-/* One path, query or header value, already percent-decoded, for the row. */
+/* One path, query or header value, already percent-decoded, for the row: STRING, STRINGS, TIME,
+ * INT, BOOL or ID (others are asserted against). Text is copied to the arena. Returns as
+ * field_parse_body(). */
 int field_parse_text(const FieldDef *f, const char *text, void *out, FieldArena *arena, FieldErrors *e);
 
-/* {"detail":[{"type","loc","msg","input"}…],"code":"validation_failed","hint":…} */
+/* {"detail":[{"type","loc","msg","input"}…],"code":"validation_failed","hint":…}; an input above
+ * 1 KiB is sent as null. */
 void field_errors_write(const FieldErrors *e, JsonWriter *w);
 
 /* The JSON Schema of a table's body or output fields. Names of referenced tables become

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Removing a tree that an agent made, without trusting it: an agent may nest folders thousands deep, take
- * their permissions away, plant symbolic links, and rename folders while we walk.
+/* Removing a tree that an agent made, without trusting it: an agent may nest folders thousands
+ * deep, take their permissions away, plant symbolic links, and rename folders while we walk.
  *
- * Only one folder is open at a time. Going down opens the child with O_NOFOLLOW and notes who it is;
- * going up opens ".." and checks device and inode against the note, so a folder that was moved meanwhile
- * ends the walk with -ESTALE instead of deleting elsewhere. Recursion and nftw() were rejected: the one
- * runs out of stack or descriptors at depth, the other works with path names that can be swapped.
+ * Only one folder is open at a time. Going down opens the child with O_NOFOLLOW and notes who it
+ * is; going up opens ".." and checks device and inode against the note, so a folder that was moved
+ * meanwhile ends the walk with -ESTALE instead of deleting elsewhere. Recursion and nftw() were
+ * rejected: the one runs out of stack or descriptors at depth, the other works with path names that
+ * can be swapped.
  *
- * A mount point inside the tree ends the walk with -EXDEV: it may be somebody's bind-mounted home. */
+ * A mount point inside the tree ends the walk with -EXDEV: it may be somebody's bind-mounted home.
+ */
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -117,7 +119,8 @@ static int walk_up(Walk *w) {
                 return errno_neg();
         if (st.st_dev != parent->device || st.st_ino != parent->inode)
                 return -ESTALE;
-        _cleanup_free_ char *name = TAKE_PTR(w->levels[--w->n].name);
+        w->n--;
+        _cleanup_free_ char *name = TAKE_PTR(w->levels[w->n].name);
         if (unlinkat(fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
                 return errno_neg();
         return walk_use(w, TAKE_FD(fd));

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Whole files and plain descriptors. Reading grows a buffer until the end of the file instead of trusting
- * st_size, which is 0 in /proc and in cgroups. Writing atomically follows the only order that survives a
- * power cut: temporary file in the same folder, its fsync, rename, fsync of the folder.
+/* Whole files and plain descriptors. Reading grows a buffer until the end of the file instead of
+ * trusting st_size, which is 0 in /proc and in cgroups. Writing atomically follows the only order
+ * that survives a power cut: temporary file in the same folder, its fsync, rename, fsync of the
+ * folder.
  *
- * Temporary names come from getrandom(2) and O_EXCL; O_TMPFILE with linkat() was rejected because it
- * cannot replace an existing name. */
+ * Temporary names come from getrandom(2) and O_EXCL; O_TMPFILE with linkat() was rejected because
+ * it cannot replace an existing name. */
 
 #include "base/fs.h"
 
@@ -167,7 +168,8 @@ static int write_new_file(int dir_fd, const char *name, const void *data, size_t
         if (fd < 0)
                 return errno_neg();
         int r = fd_write_all(fd, data, n);
-        /* fchmod() and not the mode of open(): the umask shall not change what the caller asked for */
+        /* fchmod() and not the mode of open(): the umask shall not change what the caller asked for
+         */
         if (r == 0 && fchmod(fd, mode) < 0)
                 r = errno_neg();
         if (r == 0 && fsync(fd) < 0)

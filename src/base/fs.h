@@ -17,9 +17,12 @@ int fs_write_file_atomic(int dir_fd, const char *path, const void *data, size_t 
 int fs_write_attribute(int dir_fd, const char *path, const char *value);
 /* All bytes or an error; retries EINTR and short writes. */
 int fd_write_all(int fd, const void *data, size_t n);
+/* -ENODATA if the end comes first. */
 int fd_read_exact(int fd, void *data, size_t n);
 int fd_set_nonblock(int fd, bool on);
-/* Removes a folder with everything in it, not following links; -ENOENT is success. */
+/* Removes a folder with everything in it, not following links; a missing one is success. -ENOTDIR
+ * if path is no folder (a link to one is none), -EXDEV at a mount point inside, -ESTALE if somebody
+ * moves its folders meanwhile. Who keeps adding files gets -ENOTEMPTY. */
 int fs_remove_tree(int dir_fd, const char *path);
 /* `a/b`, freshly allocated. */
 char *path_join(const char *a, const char *b);

@@ -17,5 +17,5 @@ uint64_t id_new(void);
 void id_set_floor(uint64_t largest_known);
 /* 16 hex digits; returns buf. */
 char *id_format(uint64_t id, char buf[static ID_STRING_SIZE]);
-/* Exactly 16 hex digits (either case); -EINVAL. */
+/* Exactly 16 hex digits (either case); -EINVAL. Sixteen zeros are read as 0, which is no id. */
 int id_parse(const char *s, uint64_t *ret);

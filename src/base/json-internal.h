@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What the JSON files share: the search for the next byte of a string that is not plain ASCII text. */
+/* What the JSON files share: the search for the next byte of a string that is not plain ASCII text.
+ */
 
 #include "base/str-internal.h"
 

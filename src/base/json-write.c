@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The writer appends text to a Buf and keeps one bit, whether a comma is due. It does not know where it
- * is: the callers are generated from tables or short, and a stack in the writer would only repeat what
- * their braces say. Strings are copied in runs: only quotes, backslashes, control characters and broken
- * UTF-8 interrupt a run, so that a reply made of stored text costs about a memcpy.
+/* The writer appends text to a Buf and keeps one bit, whether a comma is due. It does not know
+ * where it is: the callers are generated from tables or short, and a stack in the writer would only
+ * repeat what their braces say. Strings are copied in runs: only quotes, backslashes, control
+ * characters and broken UTF-8 interrupt a run, so that a reply made of stored text costs about a
+ * memcpy.
  *
- * Non-ASCII text is written as it is and not as \u escapes: half the size, and readable in a terminal. */
+ * Non-ASCII text is written as it is and not as \u escapes: half the size, and readable in a
+ * terminal. */
 
 #include <math.h>
 #include <stdio.h>

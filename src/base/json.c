@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The validating scanner. One pass over the text, no allocation, no recursion: the nesting is a counter
- * and one bit per level (object or array), which is why depth is limited to JSON_DEPTH_MAX. What the pass
- * has accepted is never checked again; json-read.c walks the text on the strength of that.
+/* The validating scanner. One pass over the text, no allocation, no recursion: the nesting is a
+ * counter and one bit per level (object or array), which is why depth is limited to JSON_DEPTH_MAX.
+ * What the pass has accepted is never checked again; json-read.c walks the text on the strength of
+ * that.
  *
- * A tree was rejected. It costs an allocation per value and ten times the text's memory, and it loses what
- * must not be lost: `1.0`, `1e3`, integers beyond 64 bits, escapes and duplicate names as they were
- * written. A token array (jsmn) was rejected too: most handlers want three members of a large object.
+ * A tree was rejected. It costs an allocation per value and ten times the text's memory, and it
+ * loses what must not be lost: `1.0`, `1e3`, integers beyond 64 bits, escapes and duplicate names
+ * as they were written. A token array (jsmn) was rejected too: most handlers want three members of
+ * a large object.
  *
- * UTF-8 is checked inside strings only: outside of them every byte above 0x7F is a syntax error anyway.
- * Runs of plain text are skipped eight bytes at a time (json-internal.h). */
+ * UTF-8 is checked inside strings only: outside of them every byte above 0x7F is a syntax error
+ * anyway. Runs of plain text are skipped eight bytes at a time (json-internal.h). */
 
 #include "base/json.h"
 

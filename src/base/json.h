@@ -4,10 +4,11 @@
 /* JSON without a tree: a validating scanner that yields byte spans, and a writer that appends text.
  *
  * Source: RFC 8259. Stricter than some parsers: the whole text must be valid UTF-8, one value with
- * nothing but white space behind it, no NaN or Infinity, a depth limit. Values that clients store come
- * back exactly as they were written (`1.0` stays `1.0`, escapes stay escapes), so a value is kept as the
- * span of its checked text and never as a parsed copy. Spans point into the caller's text and live as
- * long as it does. Recursion-free. Duplicate names in an object: the last one counts. */
+ * nothing but white space behind it, no NaN or Infinity, a depth limit. Values that clients store
+ * come back exactly as they were written (`1.0` stays `1.0`, escapes stay escapes), so a value is
+ * kept as the span of its checked text and never as a parsed copy. Spans point into the caller's
+ * text and live as long as it does. Recursion-free. Duplicate names in an object: the last one
+ * counts. */
 
 #include "base/buf.h"
 #include "base/clock.h"
@@ -68,10 +69,12 @@ bool json_string_equals(JsonSpan string, const char *s);
 /* Appends the decoded bytes of a string token. -EILSEQ for a lone surrogate escape (has no UTF-8);
  * NUL escapes are decoded to a NUL byte. */
 int json_string_decode(JsonSpan string, Buf *out);
-/* The same into fresh NUL-terminated memory; -EINVAL if a NUL byte is inside and ret_len is NULL. */
+/* The same into fresh NUL-terminated memory; -EINVAL if a NUL byte is inside and ret_len is NULL.
+ */
 int json_string_dup(JsonSpan string, char **ret, size_t *ret_len);
 
-/* Integer in int64 range written without fraction or exponent: 0; other numbers -ERANGE; else -EINVAL. */
+/* Integer in int64 range written without fraction or exponent: 0; other numbers -ERANGE; else
+ * -EINVAL. */
 int json_int(JsonSpan v, int64_t *ret);
 int json_real(JsonSpan v, double *ret);
 int json_bool(JsonSpan v, bool *ret);

@@ -46,6 +46,7 @@
         ((type *) (void *) ((char *) (ptr) - offsetof(type, member)))
 /* clang-format on */
 
+/* The argument is evaluated twice. */
 #define TAKE_PTR(p)                   \
         ({                            \
                 __auto_type _p = (p); \

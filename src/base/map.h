@@ -10,11 +10,11 @@
 typedef struct Map Map;
 typedef struct StrMap StrMap;
 
-/* 0 is not a legal key. */
+/* 0 is not a legal key: putting it is a bug, nothing is found under it. */
 Map *map_new(void);
 Map *map_free(Map *m);
 DEFINE_CLEANUP(Map *, map_free);
-/* 0, 1 if the key existed (value replaced), -ENOMEM. */
+/* 0, 1 if the key existed (value replaced; in a StrMap also the key's memory), -ENOMEM. */
 int map_put(Map *m, uint64_t key, void *value);
 void *map_get(const Map *m, uint64_t key);
 void *map_remove(Map *m, uint64_t key);

@@ -9,8 +9,9 @@ static inline bool utf8_is_tail(uint8_t c) {
         return (c & 0xC0) == 0x80;
 }
 
-/* Length (1 to 4) of the well-formed sequence at p of n > 0 bytes, or 0. The ranges of the second byte
- * are those of Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
+/* Length (1 to 4) of the well-formed sequence at p of n > 0 bytes, or 0. The ranges of the second
+ * byte are those of Unicode's table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF.
+ */
 static inline size_t utf8_sequence(const uint8_t *p, size_t n) {
         uint8_t c = p[0];
 

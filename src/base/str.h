@@ -41,8 +41,10 @@ int strv_env_set(char ***env, const char *name, const char *value);
 /* Value of NAME in an environment vector, or NULL. */
 const char *strv_env_get(char *const *env, const char *name);
 
-/* Splits a command line by systemd's rules: white space separates, '…' and "…" group, C-style escapes
- * (\n \t \\ \" \' \xHH \s for space) outside single quotes. -EINVAL for an open quote or bad escape. */
+/* Splits a command line by systemd's rules: white space separates, '…' and "…" group, C-style
+ * escapes
+ * (\n \t \\ \" \' \xHH \s for space) outside single quotes. -EINVAL for an open quote or bad
+ * escape. */
 int str_split_quoted(const char *s, char ***ret);
 /* The words as one line that str_split_quoted() would split again into the same words. */
 char *strv_join_quoted(char *const *v);

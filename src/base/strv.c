@@ -30,9 +30,8 @@ size_t strv_length(char *const *v) {
 static int strv_push(char ***v, char *s) {
         size_t n = strv_length(*v), need = n + 2;
 
-        /* a vector holds 2, 4, 8 … slots; it is full when n + 1 is such a number. One that came from
-         * elsewhere with an exact size is full at any length, but realloc() to the same or a larger size
-         * is right for it as well, as long as it happens at every size it could be full at. */
+        /* always asked for, since a vector from elsewhere may be of any size; asking for what it
+         * has already is cheap */
         size_t cap = 2;
         while (cap < need)
                 cap *= 2;
