@@ -36,10 +36,15 @@ typedef struct DaemonConfig {
 extern const ConfigDef config_table[];
 extern const size_t config_table_size;
 
-/* Fills *ret from defaults and the environment; options[i] (NULL: not given) wins, in the order of
- * config_table. origins[i] (may be NULL) is set to "default", "environment" or "option". -EINVAL
- * with *ret_message naming the value. */
+/* -EINVAL if that name is no variable of ours. */
+int config_index_by_env(const char *env, size_t *ret);
+
+/* Fills *ret from defaults and the environment (an empty variable counts as absent); options[i]
+ * (NULL: not given) wins, in the order of config_table. origins[i] (may be NULL) is set to
+ * "default", "environment" or "option". -EINVAL with *ret_message naming the value. */
 int config_load(DaemonConfig *ret, const char *const *options, const char **origins, char **ret_message);
 void config_done(DaemonConfig *c);
+/* The value as text, as it would be written again; for `agentd config`. NULL: out of memory. */
+char *config_value_to_string(const DaemonConfig *c, size_t index);
 /* RUNTIME/agentd.sock */
 char *config_socket_path(const DaemonConfig *c);

@@ -86,7 +86,7 @@ bool route_has_session(const Route *r);
 
 typedef enum ConfigType {
         CONFIG_STRING,
-        CONFIG_PATH, /* absolute after ~ and relative are resolved */
+        CONFIG_PATH, /* absolute after ~ and relative are resolved; a URL and `values` are kept as they are */
         CONFIG_UINT,
         CONFIG_SIZE,
         CONFIG_SPAN, /* usec_t; a bare number is seconds */
@@ -100,8 +100,9 @@ typedef struct ConfigDef {
         const char *env;     /* "AGENT_RUNTIME_CHECKPOINT_INTERVAL" */
         const char *option;  /* "--checkpoint-interval", or NULL */
         ConfigType type;
-        const char *fallback; /* default as text */
-        uint64_t min, max;    /* CONFIG_UINT, CONFIG_SIZE, CONFIG_SPAN (usec); both 0: no limit */
-        size_t offset;        /* into DaemonConfig (daemon/config.h fills it): see config-keys.h */
+        const char *fallback; /* default as text; NULL: derived from others, see `doc` */
+        const char *values; /* allowed words separated by '|', or NULL; for paths: words that are no path */
+        uint64_t min, max; /* CONFIG_UINT, CONFIG_SIZE, CONFIG_SPAN (usec); both 0: no limit */
+        size_t offset;     /* into DaemonConfig (daemon/config.h fills it): see config-keys.h */
         const char *doc;
 } ConfigDef;
