@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Supervision: runs of agents. A SupRun is one life of one command, from the wish to start it until its whole
- * process tree is dead and its end was committed by the owner. The room knows nothing of sessions or of the
- * store: the owner (src/daemon) writes its state down BEFORE it calls an action here, and is told by SupOps
- * what happened; it answers with sup_run_release() after it has committed the end.
+/* Supervision: runs of agents. A SupRun is one life of one command, from the wish to start it until
+ * its whole process tree is dead and its end was committed by the owner. The room knows nothing of
+ * sessions or of the store: the owner (src/daemon) writes its state down BEFORE it calls an action
+ * here, and is told by SupOps what happened; it answers with sup_run_release() after it has
+ * committed the end.
  *
  *   queued ─▶ spawning ─▶ alive ─▶ (stopping ─▶ killing) ─▶ ended ─release─▶ gone
  *                │           └──── leader exits: what is left of the tree is killed ──▶ ended
@@ -37,22 +38,22 @@ typedef struct SupExitSet { /* exit statuses 0..255 and signals 1..64 */
 } SupExitSet;
 
 typedef struct SupSpec {
-        char **exec;        /* argv; never empty */
-        char **exec_resume; /* NULL: exec again */
-        char *workspace;    /* absolute folder, or NULL */
-        char **environment; /* NAME=value */
-        SupRestart restart; /* default: on-failure */
-        usec_t restart_usec;           /* 1 s */
-        usec_t restart_max_delay_usec; /* 5 min */
-        unsigned restart_steps;        /* 8 */
+        char **exec;                      /* argv; never empty */
+        char **exec_resume;               /* NULL: exec again */
+        char *workspace;                  /* absolute folder, or NULL */
+        char **environment;               /* NAME=value */
+        SupRestart restart;               /* default: on-failure */
+        usec_t restart_usec;              /* 1 s */
+        usec_t restart_max_delay_usec;    /* 5 min */
+        unsigned restart_steps;           /* 8 */
         usec_t start_limit_interval_usec; /* 10 min */
         unsigned start_limit_burst;       /* 10; 0: no limit */
         SupExitSet restart_prevent;
-        SupExitSet success; /* beside 0 */
-        int kill_signal;            /* SIGTERM */
-        usec_t timeout_start_usec;  /* 90 s: exec must have happened */
-        usec_t timeout_stop_usec;   /* 30 s */
-        bool stop_with_daemon;      /* on_daemon_stop = stop; default keep */
+        SupExitSet success;        /* beside 0 */
+        int kill_signal;           /* SIGTERM */
+        usec_t timeout_start_usec; /* 90 s: exec must have happened */
+        usec_t timeout_stop_usec;  /* 30 s */
+        bool stop_with_daemon;     /* on_daemon_stop = stop; default keep */
 } SupSpec;
 
 /* From the `agent` object of a request or of a stored configuration, by the table of unit keys
@@ -65,14 +66,14 @@ DEFINE_CLEANUP(SupSpec *, sup_spec_free);
 /* ---- how a run ended ---- */
 
 typedef enum SupResult {
-        SUP_RESULT_SUCCESS,   /* exit 0 or one of success=; or ended by a stop that was asked for */
+        SUP_RESULT_SUCCESS, /* exit 0 or one of success=; or ended by a stop that was asked for */
         SUP_RESULT_EXIT_CODE,
         SUP_RESULT_SIGNAL,
         SUP_RESULT_CORE_DUMP,
-        SUP_RESULT_EXEC,      /* could not be started; reason says which step */
-        SUP_RESULT_TIMEOUT,   /* start timeout */
-        SUP_RESULT_LOST,      /* gone without a trace (machine or keeper died) */
-        SUP_RESULT_UNKNOWN,   /* gone, status not known */
+        SUP_RESULT_EXEC,    /* could not be started; reason says which step */
+        SUP_RESULT_TIMEOUT, /* start timeout */
+        SUP_RESULT_LOST,    /* gone without a trace (machine or keeper died) */
+        SUP_RESULT_UNKNOWN, /* gone, status not known */
         _SUP_RESULT_MAX,
         _SUP_RESULT_INVALID = -EINVAL,
 } SupResult;
@@ -80,13 +81,13 @@ const char *sup_result_to_string(SupResult r); /* "exit-code", … */
 
 typedef struct SupExit {
         SupResult result;
-        int exit_code;      /* or -1 */
-        int exit_signal;    /* or 0 */
+        int exit_code;   /* or -1 */
+        int exit_signal; /* or 0 */
         bool stop_was_asked;
         bool killed_after_timeout; /* TimeoutStopSec passed and the tree was killed */
         unsigned leftovers; /* processes of the tree that outlived the leader and were ended */
         usec_t time;        /* realtime */
-        char reason[200];   /* for people: "could not change to the folder /x: No such file or directory" */
+        char reason[200]; /* for people: "could not change to the folder /x: No such file or directory" */
 } SupExit;
 
 typedef struct SupIdentity {
@@ -127,19 +128,23 @@ typedef struct SupOps {
 } SupOps;
 
 typedef struct SupConfig {
-        const char *runtime_dir;  /* FIFOs live in RUNTIME/runs/RUN/ */
-        const char *log_dir;      /* LOGS/SESSION/RUN.out, .err, .idx */
+        const char *runtime_dir;             /* FIFOs live in RUNTIME/runs/RUN/ */
+        const char *log_dir;                 /* LOGS/SESSION/RUN.out, .err, .idx */
         const char *keeper_path, *exec_path; /* helper programs */
-        const char *cgroup_root;  /* NULL: found (see cgroup.h); "" or "none": do not use cgroups */
-        int keeper_fd;            /* SEQPACKET to the keeper that started us */
-        const int *listen_fds;    /* to hand to a new keeper */
+        const char *cgroup_root; /* NULL: found (see cgroup.h); "" or "none": do not use cgroups */
+        int keeper_fd;           /* SEQPACKET to the keeper that started us */
+        const int *listen_fds;   /* to hand to a new keeper */
         size_t n_listen_fds;
         char *const *daemon_argv; /* for a new keeper's --daemon PATH -- ARGS */
         unsigned start_parallel;  /* spawning at once; 0: 16 */
         unsigned max_runs;        /* 0: from RLIMIT_NOFILE */
 } SupConfig;
 
-int sup_manager_new(SupManager **ret, sd_event *event, const SupConfig *config, const SupOps *ops, void *userdata);
+int sup_manager_new(SupManager **ret,
+                    sd_event *event,
+                    const SupConfig *config,
+                    const SupOps *ops,
+                    void *userdata);
 SupManager *sup_manager_free(SupManager *m);
 DEFINE_CLEANUP(SupManager *, sup_manager_free);
 pid_t sup_manager_keeper_pid(const SupManager *m);
@@ -163,19 +168,26 @@ typedef struct SupRunParams {
 
 /* Queues the start. The owner has committed the run's row before. -ENOMEM, -EEXIST. */
 int sup_run_start(SupManager *m, const SupRunParams *params, SupRun **ret);
-/* At start-up, before keeper_ready: a run that the store says was begun and not ended. Once the keeper has listed its
- * slots the room decides: adopts the living tree (started() is NOT called again unless exec was never
- * confirmed), or reports ended() with the status the keeper kept, or with LOST/UNKNOWN after making sure that the
- * tree is dead. stop_asked: the stop was already under way. frozen: it was paused. id may have zeros for what was never
- * recorded. Trees and slots of runs that nobody expects are killed. */
-int sup_run_expect(SupManager *m, const SupRunParams *params, const SupIdentity *id, bool stop_asked, bool frozen, SupRun **ret);
+/* At start-up, before keeper_ready: a run that the store says was begun and not ended. Once the
+ * keeper has listed its slots the room decides: adopts the living tree (started() is NOT called
+ * again unless exec was never confirmed), or reports ended() with the status the keeper kept, or
+ * with LOST/UNKNOWN after making sure that the tree is dead. stop_asked: the stop was already under
+ * way. frozen: it was paused. id may have zeros for what was never recorded. Trees and slots of
+ * runs that nobody expects are killed. */
+int sup_run_expect(SupManager *m,
+                   const SupRunParams *params,
+                   const SupIdentity *id,
+                   bool stop_asked,
+                   bool frozen,
+                   SupRun **ret);
 
 SupRun *sup_run_find(SupManager *m, uint64_t run_id);
 uint64_t sup_run_id(const SupRun *r);
 SupRunState sup_run_state(const SupRun *r);
 pid_t sup_run_pid(const SupRun *r);
 void *sup_run_userdata(const SupRun *r);
-/* kill_signal to the leader (and SIGCONT, thawing first), later the tree; ended() comes. Idempotent. In QUEUED: ended() at once (from the loop). */
+/* kill_signal to the leader (and SIGCONT, thawing first), later the tree; ended() comes.
+ * Idempotent. In QUEUED: ended() at once (from the loop). */
 int sup_run_stop(SupRun *r);
 /* cgroup.kill now. */
 int sup_run_kill_tree(SupRun *r);
@@ -197,8 +209,8 @@ int sup_run_usage(const SupRun *r, SupUsage *ret);
 /* ---- restart policy: a pure function ---- */
 
 typedef struct SupRestartState { /* the owner keeps it in the store */
-        unsigned restarts;    /* in a row, for the back-off */
-        usec_t window_start;  /* realtime; start limit */
+        unsigned restarts;       /* in a row, for the back-off */
+        usec_t window_start;     /* realtime; start limit */
         unsigned window_count;
 } SupRestartState;
 
@@ -210,5 +222,10 @@ typedef enum SupAction {
 } SupAction;
 /* started_at 0: it never began. random: any 64 bits, for the 25 % jitter. A run of ten good minutes resets the
  * back-off (so does progress, which the owner signals by restarts = 0). Updates *state. */
-SupAction sup_restart_decide(const SupSpec *spec, SupRestartState *state, const SupExit *exit, usec_t started_at,
-                             usec_t now, uint64_t random, usec_t *ret_delay);
+SupAction sup_restart_decide(const SupSpec *spec,
+                             SupRestartState *state,
+                             const SupExit *exit,
+                             usec_t started_at,
+                             usec_t now,
+                             uint64_t random,
+                             usec_t *ret_delay);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Output of a run: two FIFOs in the runtime folder that the agent holds open read-write, and three
+ * files in the log folder that the keeper splices to.
+ *
+ * Bytes are in the FIFO or in the file, never in a process. But a FIFO's bytes die with its last
+ * opener: if the keeper dies and the agent right after it, nobody would be left. So the daemon
+ * keeps the read ends open as well, without reading: two descriptors a run, and the bytes outlive
+ * both. Only when there is no keeper for a run that has ended does the daemon move them itself,
+ * with the index records that the keeper would have written.
+ *
+ * Opened O_RDONLY | O_NONBLOCK: that never waits for a writer. The keeper gets descriptors and not
+ * paths, so its table needs no strings. */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/str.h"
+#include "sup/sup-internal.h"
+
+#define BLOCK (64U << 10)
+
+int output_init(RunOutput *o, const SupManager *m, uint64_t session, uint64_t run) {
+        static const char *const fifos[] = { "out", "err" };
+        static const char *const logs[] = { "out", "err", "idx" };
+        char run_id[ID_STRING_SIZE], session_id[ID_STRING_SIZE];
+
+        id_format(run, run_id);
+        id_format(session, session_id);
+        o->folder = str_printf("%s/runs/%s", m->runtime_dir, run_id);
+        for (size_t i = 0; o->folder && i < ELEMENTSOF(fifos); i++)
+                if (!(o->fifo[i] = path_join(o->folder, fifos[i])))
+                        return -ENOMEM;
+        for (size_t i = 0; session != 0 && i < ELEMENTSOF(logs); i++)
+                if (!(o->log[i] = str_printf("%s/%s/%s.%s", m->log_dir, session_id, run_id, logs[i])))
+                        return -ENOMEM;
+        return o->folder ? 0 : -ENOMEM;
+}
+
+void output_done(RunOutput *o) {
+        free(o->folder);
+        for (size_t i = 0; i < ELEMENTSOF(o->fifo); i++) {
+                free(o->fifo[i]);
+                fd_close(o->fd[i]);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(o->log); i++)
+                free(o->log[i]);
+        *o = RUN_OUTPUT_INIT;
+}
+
+static int open_fifo(const char *path, bool create, int *ret) {
+        if (create && mkfifo(path, 0600) < 0 && errno != EEXIST)
+                return errno_neg();
+        int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+                return errno_neg();
+        *ret = fd;
+        return 0;
+}
+
+int output_open(RunOutput *o, bool create) {
+        if (create && mkdir(o->folder, 0700) < 0 && errno != EEXIST)
+                return errno_neg();
+        for (size_t i = 0; i < ELEMENTSOF(o->fifo); i++) {
+                if (o->fd[i] >= 0)
+                        continue;
+                int r = open_fifo(o->fifo[i], create, &o->fd[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int open_log(const char *path, int flags, int *ret) {
+        int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+        if (fd < 0 && errno == ENOENT) {
+                _cleanup_free_ char *folder = strndup(path, (size_t) (strrchr(path, '/') - path));
+                int r = folder ? fs_mkdir_p(folder, 0700) : -ENOMEM;
+                if (r < 0)
+                        return r;
+                fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+        }
+        if (fd < 0)
+                return errno_neg();
+        *ret = fd;
+        return 0;
+}
+
+/* The index is appended to; the others are spliced to at an offset, which O_APPEND forbids. */
+static int open_logs(const RunOutput *o, int fds[static 3]) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < 3; i++)
+                r = o->log[i] ? open_log(o->log[i], i == 2 ? O_APPEND : 0, &fds[i]) : -ENOENT;
+        for (size_t i = 0; r < 0 && i < 3; i++)
+                fds[i] = fd_close(fds[i]);
+        return r;
+}
+
+int output_fds(const RunOutput *o, int fds[static _KEEPER_FD_MAX]) {
+        for (size_t i = KEEPER_FD_OUT; i < _KEEPER_FD_MAX; i++)
+                fds[i] = -EBADF;
+        if (o->fd[0] < 0 || o->fd[1] < 0)
+                return -EBADF;
+        int r = open_logs(o, &fds[KEEPER_FD_OUT_LOG]);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < 2; i++) {
+                fds[KEEPER_FD_OUT + i] = fcntl(o->fd[i], F_DUPFD_CLOEXEC, 3);
+                if (fds[KEEPER_FD_OUT + i] < 0)
+                        r = errno_neg();
+        }
+        for (size_t i = KEEPER_FD_OUT; r < 0 && i < _KEEPER_FD_MAX; i++)
+                fds[i] = fd_close(fds[i]);
+        return r;
+}
+
+bool output_is_drained(const RunOutput *o) {
+        for (size_t i = 0; i < ELEMENTSOF(o->fd); i++) {
+                int n = 0;
+                if (o->fd[i] >= 0 && ioctl(o->fd[i], FIONREAD, &n) == 0 && n > 0)
+                        return false;
+        }
+        return true;
+}
+
+/* One stream: FIFO to the end of the log, a record a block. */
+static int drain_stream(int fifo, int log, int index, uint64_t bit) {
+        _cleanup_free_ char *block = malloc(BLOCK);
+        off_t end = lseek(log, 0, SEEK_END);
+
+        if (!block)
+                return -ENOMEM;
+        if (end < 0)
+                return errno_neg();
+        for (;;) {
+                ssize_t n = read(fifo, block, BLOCK);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n == 0 || (n < 0 && errno == EAGAIN))
+                        return 0;
+                if (n < 0)
+                        return errno_neg();
+                int r = fd_write_all(log, block, (size_t) n);
+                if (r < 0)
+                        return r;
+                end += n;
+                KeeperIndexRecord record = { .time_usec = clock_realtime(),
+                                             .end = (uint64_t) end | bit };
+                r = fd_write_all(index, &record, sizeof(record));
+                if (r < 0)
+                        return r;
+        }
+}
+
+int output_drain(const RunOutput *o) {
+        int logs[3] = { -EBADF, -EBADF, -EBADF };
+        int r = open_logs(o, logs);
+
+        for (size_t i = 0; r >= 0 && i < 2; i++)
+                if (o->fd[i] >= 0)
+                        r = drain_stream(o->fd[i], logs[i], logs[2],
+                                         i == 0 ? 0 : KEEPER_INDEX_STREAM_ERR);
+        for (size_t i = 0; i < 3; i++)
+                fd_close(logs[i]);
+        return r;
+}
+
+void output_remove(RunOutput *o) {
+        if (o->folder)
+                (void) fs_remove_tree(AT_FDCWD, o->folder);
+}
