@@ -45,7 +45,7 @@ int store_check_file(const char *path, bool *ret_unclean, char **ret_message) {
         struct stat st;
         int r;
 
-        fd = open(path, O_RDONLY | O_CLOEXEC);
+        fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
         if (fd < 0 && errno == ENOENT) {
                 r = create(path, ret_message);
                 if (r == 0)

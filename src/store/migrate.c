@@ -4,69 +4,26 @@
  *
  * All missing migrations run in one transaction together with the new version number, so a crash
  * leaves the old version or the new one. A database that has something in it is copied first, to
- * PATH.before-vN: by VACUUM INTO, which reads through the WAL; copying the file would miss what is
- * still in there. The copy gets its name when it is complete and on disk. A migration of a large
- * database therefore needs its size again as free space, and says so by failing before anything was
- * changed.
+ * PATH.before-vN (copy.c), so a migration of a large database needs its size again as free space,
+ * and says so by failing before anything was changed.
  *
  * store_meta is the store's own table: which schema this is, and the ceiling of the commit numbers
  * (writer.c). */
 
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 
 #include "base/str.h"
 #include "store/store-internal.h"
 
-static int sync_path(const char *path, int flags) {
-        _cleanup_close_ int fd = open(path, flags | O_RDONLY | O_CLOEXEC);
-
-        if (fd < 0 || fsync(fd) < 0)
-                return errno_neg();
-        return 0;
-}
-
-static int sync_folder_of(const char *path) {
-        _cleanup_free_ char *copy = strdup(path);
-
-        return copy ? sync_path(dirname(copy), O_DIRECTORY) : -ENOMEM;
-}
-
-static int copy_to(StoreConnection *c, const char *path) {
-        _cleanup_close_ int fd = -EBADF;
-        char *sql;
-        int r;
-
-        /* VACUUM INTO takes an empty file; made here for its mode. */
-        fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return errno_neg();
-        sql = sqlite3_mprintf("VACUUM INTO %Q", path);
-        if (!sql)
-                return -ENOMEM;
-        r = connection_exec(c, sql);
-        sqlite3_free(sql);
-        if (r < 0)
-                return r;
-        return fsync(fd) < 0 ? errno_neg() : 0;
-}
-
 static int back_up(StoreConnection *c, const char *path, unsigned version, char **ret_message) {
         _cleanup_free_ char *name = str_printf("%s.before-v%u", path, version);
-        _cleanup_free_ char *part = str_printf("%s.before-v%u.part", path, version);
         int r;
 
-        if (!name || !part)
+        if (!name)
                 return -ENOMEM;
-        r = copy_to(c, part);
-        if (r == 0 && rename(part, name) < 0)
-                r = errno_neg();
-        if (r == 0)
-                r = sync_folder_of(name);
+        r = store_copy_database(c, name);
         if (r == 0)
                 return 0;
-        (void) unlink(part);
         return store_fail(ret_message, r, "cannot copy %s to %s before its migration: %s", path,
                           name, strerror(-r));
 }
@@ -140,7 +97,7 @@ int store_migrate(StoreConnection *c, const char *path, unsigned version, char *
         if (r == 0)
                 r = connection_exec(c, "COMMIT");
         if (r == 0 && version == 0)
-                r = sync_folder_of(path);
+                r = store_sync_folder_of(path);
         if (r == 0)
                 return 0;
         /* A migration that meets a constraint is broken, not a condition of the caller's. */

@@ -228,3 +228,9 @@ JsonSpan store_span(StoreCursor *c, unsigned col) {
         v.p = store_text(c, col, &v.n);
         return v;
 }
+
+int store_backup(StoreReader *r, const char *path) {
+        OBJ_CHECK(r, READER_MAGIC);
+        assert(r->snapshot_depth == 0 && r->n_open == 0);
+        return store_copy_database(&r->connection, path);
+}

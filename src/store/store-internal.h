@@ -7,6 +7,7 @@
  *   lock.c        PATH.lock
  *   ram.c         the folder behind `memory:`
  *   check.c       is this file ours, sound and not too new
+ *   copy.c        a copy of a database in use
  *   migrate.c     bringing an older one up to date
  *   txn.c         building a transaction
  *   writer.c      the writer thread: groups, commits, WAL
@@ -85,6 +86,12 @@ int store_check_database(StoreConnection *c,
                          bool unclean,
                          unsigned *ret_version,
                          char **ret_message);
+
+/* ---- copy.c ---- */
+
+/* Mode 0600, synced; replaces an older file of that name. The connection must be in no transaction. */
+int store_copy_database(StoreConnection *c, const char *path);
+int store_sync_folder_of(const char *path);
 
 /* ---- migrate.c ---- */
 

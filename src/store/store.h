@@ -141,7 +141,9 @@ DEFINE_CLEANUP(Store *, store_free);
 
 /* ---- writing ---- */
 
-StoreTxn *store_txn_new(Store *s); /* NULL: out of memory */
+/* NULL: out of memory. It need not be checked: the two functions that follow take NULL, and
+ * store_submit() says -ENOMEM. */
+StoreTxn *store_txn_new(Store *s);
 StoreTxn *store_txn_free(StoreTxn *t);
 DEFINE_CLEANUP(StoreTxn *, store_txn_free);
 /* Copies the values. Errors stick and are reported by store_submit(). n must equal the statement's. */
@@ -213,3 +215,8 @@ uint64_t store_id(StoreCursor *c, unsigned col);                     /* NULL: 0 
 const char *store_text(StoreCursor *c, unsigned col, size_t *ret_n); /* NULL: NULL; ret_n may be NULL */
 const void *store_blob(StoreCursor *c, unsigned col, size_t *ret_n);
 JsonSpan store_span(StoreCursor *c, unsigned col);
+
+/* Writes a consistent copy of the whole database to a file of mode 0600 (replacing one of that
+ * name) while writing goes on. Takes as long as reading it all: for a reader of a pool thread,
+ * outside store_read_begin() and without an open cursor. */
+int store_backup(StoreReader *r, const char *path);

@@ -3,11 +3,15 @@
 /* What happens when the disk refuses: by SQLite's own limit of pages (SQLITE_FULL at a statement)
  * and by the kernel's limit of file sizes (a write of the WAL that fails in the commit). */
 
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "base/fs.h"
 #include "store/test-items.h"
 
 typedef struct Watch {
@@ -170,6 +174,46 @@ static void test_a_barrier_fails_with_what_it_stands_behind(void **state) {
         store_free(s);
 }
 
+/* A file system of 2 MiB of our own at the test's folder; false where that is not allowed. */
+static bool mount_small(const Folder *f) {
+        return unshare(CLONE_NEWNS) == 0 &&
+               mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+               mount("tmpfs", f->path, "tmpfs", 0, "size=2m,mode=0700") == 0;
+}
+
+static void test_a_full_disk_loses_nothing_and_recovers_without_a_restart(void **state) {
+        _cleanup_free_ char *ballast = NULL;
+        const Folder *f = *state;
+        int64_t id = 0;
+        Store *s;
+        Watch w;
+        int fd;
+
+        if (!mount_small(f))
+                skip();
+        ballast = path_join(f->path, "ballast");
+        fd = open(ballast, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0 && posix_fallocate(fd, 0, 800 << 10) == 0);
+        (void) fd_close(fd);
+        s = open_watched(f, &w);
+        for (id = 0; w.n_failed == 0 && id < 1000; id++) {
+                assert_int_equal(insert_bytes(s, id + 1, 5000, on_watched, &w), 0);
+                assert_int_equal(store_flush(s), 0);
+        }
+        assert_int_equal(w.results.r[w.results.n - 1], -ENOSPC);
+        assert_int_equal(w.count_at_failure, id - 1);
+
+        assert_int_equal(unlink(ballast), 0);
+        assert_int_equal(insert_bytes(s, id, 5000, on_watched, &w), 0);
+        assert_int_equal(store_flush(s), 0);
+        assert_int_equal(w.results.r[w.results.n - 1], 0);
+        store_free(s);
+        s = open_items(f, NULL);
+        assert_int_equal(query_int(store_reader(s), ITEM_COUNT), id);
+        store_free(s);
+        assert_int_equal(umount(f->path), 0);
+}
+
 /* Limits of a test that failed must not reach the next one. */
 static int teardown(void **state) {
         limit_files(RLIM_INFINITY);
@@ -184,6 +228,7 @@ int main(void) {
                 TEST(test_writes_work_again_when_there_is_space),
                 TEST(test_a_commit_that_cannot_be_written_fails_and_recovers),
                 TEST(test_reads_go_on_while_writes_fail),
+                TEST(test_a_full_disk_loses_nothing_and_recovers_without_a_restart),
                 TEST(test_a_barrier_fails_with_what_it_stands_behind),
         };
 

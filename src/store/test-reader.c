@@ -3,6 +3,7 @@
 /* What readers promise: committed snapshots, values as they were written, nothing but reading. */
 
 #include <pthread.h>
+#include <stdio.h>
 
 #include "store/test-items.h"
 
@@ -166,6 +167,28 @@ static void test_a_reader_cannot_write(void **state) {
         store_free(s);
 }
 
+static void test_a_backup_is_a_database_of_its_own(void **state) {
+        const Folder *f = *state;
+        Folder copy = *f;
+        Store *s = open_items(f, NULL);
+        StoreReader *reader = NULL;
+
+        (void) snprintf(copy.db, sizeof(copy.db), "%s/copy", f->path);
+        assert_int_equal(store_reader_open(&reader, s), 0);
+        for (int i = 1; i <= 50; i++)
+                assert_int_equal(insert(s, i, i, NULL, NULL), 0);
+        assert_int_equal(store_flush(s), 0);
+        for (int round = 0; round < 2; round++)
+                assert_int_equal(store_backup(reader, copy.db), 0);
+        assert_int_equal(insert(s, 51, 51, NULL, NULL), 0);
+        store_reader_free(reader);
+        store_free(s);
+        s = open_items(&copy, NULL);
+        assert_int_equal(query_int(store_reader(s), ITEM_COUNT), 50);
+        assert_int_equal(insert(s, 51, 51, NULL, NULL), 0);
+        store_free(s);
+}
+
 typedef struct Pool {
         Store *store;
         _Atomic bool stop;
@@ -234,6 +257,7 @@ int main(void) {
                 TEST(test_values_come_back_as_they_were_written),
                 TEST(test_a_large_value_comes_back_whole),
                 TEST(test_a_reader_cannot_write),
+                TEST(test_a_backup_is_a_database_of_its_own),
                 TEST(test_threads_see_whole_transactions),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,6 +93,8 @@ void store_txn_add(StoreTxn *t, unsigned statement, const StoreValue *values, si
         size_t size, offset = sizeof(TxnOperation) + n * sizeof(TxnValue);
         char *start;
 
+        if (!t)
+                return;
         OBJ_CHECK(t, TXN_MAGIC);
         assert(statement < t->schema->n_statements);
         assert(n == t->schema->statements[statement].n_params);
@@ -136,12 +138,9 @@ StoreValue txn_value(const TxnOperation *op, unsigned i) {
         const TxnValue *v = (const TxnValue *) (const void *) (op + 1) + i;
 
         assert(i < op->n_values);
-        return (StoreValue){
-                .type = v->type,
-                .i = v->i,
-                .p = (const char *) op + v->i,
-                .n = v->n,
-        };
+        if (v->type != STORE_TYPE_TEXT && v->type != STORE_TYPE_BLOB)
+                return (StoreValue){ .type = v->type, .i = v->i };
+        return (StoreValue){ .type = v->type, .p = (const char *) op + v->i, .n = v->n };
 }
 
 void txn_list_init(TxnList *l) {

@@ -176,10 +176,10 @@ static int on_wal(void *userdata, sqlite3 *db, const char *name, int n_frames) {
         return SQLITE_OK;
 }
 
-static void checkpoint(Writer *w) {
+static void checkpoint(Writer *w, bool now) {
         int n_frames = 0, n_done = 0, code;
 
-        if (w->wal_bytes < w->checkpoint_at)
+        if (w->wal_bytes < w->checkpoint_at && !now)
                 return;
         code = sqlite3_wal_checkpoint_v2(w->connection.db, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                          &n_frames, &n_done);
@@ -230,8 +230,8 @@ static void *writer_main(void *userdata) {
                 int r = run_group(w, &group);
 
                 post_group(w, &group, r);
-                if (r == 0)
-                        checkpoint(w);
+                /* On a full disk a WAL that starts over has room without asking for more. */
+                checkpoint(w, r < 0);
         }
         return NULL;
 }
