@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What survives a keeper's death, and how exits are known afterwards. */
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+#include "keeper/keeper-internal.h"
+#include "keeper/test-rig.h"
+
+static void replace_keeper(Rig *rig) {
+        rig_kill_keeper(rig);
+        rig_adopt(rig);
+}
+
+static void test_agent_lives_on_and_its_exit_is_known(void **state) {
+        Rig *rig = *state;
+        Agent a;
+
+        rig_adopt(rig);
+        agent_init(rig, &a,
+                   "echo first; trap 'echo last; exit 37' USR1; while :; do sleep 0.01; done");
+        agent_spawn(rig, &a);
+        agent_wait_output(&a, "first");
+        replace_keeper(rig);
+        agent_adopt(rig, &a);
+        agent_signal(rig, &a, SIGUSR1);
+        /* It is our child now, as it would be init's. Not reaped yet, its zombie tells. */
+        KeeperSlot slot = rig_expect(rig, KEEPER_EXITED, a.run).slot;
+        assert_int_equal(slot.exit_code, 37);
+        assert_int_equal(slot.exit_source, KEEPER_EXIT_ZOMBIE);
+        assert_int_equal(slot.pid, a.slot.pid);
+        _cleanup_free_ char *out = agent_log(&a, 0, NULL);
+        assert_string_equal(out, "first\nlast\n");
+        agent_done(&a);
+}
+
+static bool kernel_tells_exits(void) {
+        pid_t pid = fork();
+        KeeperExit how;
+
+        assert_true(pid >= 0);
+        if (pid == 0)
+                _exit(3);
+        int pidfd = pidfd_open(pid, 0);
+        assert_int_equal(waitpid(pid, NULL, 0), pid);
+        assert_int_equal(keeper_exit_of(pidfd, pid, 0, true, &how), 0);
+        (void) fd_close(pidfd);
+        return how.source == KEEPER_EXIT_PIDFD;
+}
+
+static void test_exit_between_two_keepers_is_known(void **state) {
+        Rig *rig = *state;
+        Agent a, b;
+
+        if (!kernel_tells_exits()) {
+                print_message("skipped: PIDFD_GET_INFO of this kernel knows no exits\n");
+                skip();
+        }
+        rig_adopt(rig);
+        agent_init(rig, &a, "echo in the pipe; exec sleep 1000");
+        agent_spawn(rig, &a);
+        agent_init(rig, &b, "read x < go; echo while nobody listened; exit 99");
+        _cleanup_free_ char *go = agent_path(&b, "go");
+        assert_int_equal(mkfifo(go, 0600), 0);
+        agent_spawn(rig, &b);
+        rig_kill_keeper(rig);
+
+        assert_int_equal(kill(a.slot.pid, SIGTERM), 0);
+        int fd = open(go, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(write(fd, "\n", 1), 1);
+        (void) close(fd);
+        assert_int_equal(waitpid(a.slot.pid, NULL, 0), a.slot.pid);
+        assert_int_equal(waitpid(b.slot.pid, NULL, 0), b.slot.pid);
+
+        rig_adopt(rig);
+        agent_adopt(rig, &a);
+        KeeperSlot slot = rig_expect(rig, KEEPER_EXITED, a.run).slot;
+        assert_int_equal(slot.exit_source, KEEPER_EXIT_PIDFD);
+        assert_int_equal(slot.exit_signal, SIGTERM);
+        agent_adopt(rig, &b);
+        slot = rig_expect(rig, KEEPER_EXITED, b.run).slot;
+        assert_int_equal(slot.exit_source, KEEPER_EXIT_PIDFD);
+        assert_int_equal(slot.exit_code, 99);
+        _cleanup_free_ char *out = agent_log(&b, 0, NULL);
+        assert_string_equal(out, "while nobody listened\n");
+        agent_done(&a);
+        agent_done(&b);
+}
+
+static void test_wrong_process_is_neither_adopted_nor_signalled(void **state) {
+        Rig *rig = *state;
+        Agent a;
+
+        rig_adopt(rig);
+        agent_init(rig, &a, "exec sleep 1000");
+        agent_spawn(rig, &a);
+        replace_keeper(rig);
+        a.slot.pidfd_id++;
+        agent_adopt(rig, &a);
+        KeeperSlot slot = rig_expect(rig, KEEPER_EXITED, a.run).slot;
+        assert_int_equal(slot.exit_source, KEEPER_EXIT_UNKNOWN);
+        assert_int_equal(slot.exit_code, -1);
+        agent_signal(rig, &a, SIGKILL);
+        agent_release(rig, &a);
+        a.slot.pidfd_id--;
+        a.slot.start_time++;
+        a.run++;
+        agent_adopt(rig, &a);
+        assert_int_equal(rig_expect(rig, KEEPER_EXITED, a.run).slot.exit_source, KEEPER_EXIT_UNKNOWN);
+        agent_signal(rig, &a, SIGKILL);
+        agent_release(rig, &a);
+
+        /* A message with an answer, so that the signals had their time; and it lives. */
+        a.slot.start_time--;
+        a.run++;
+        agent_adopt(rig, &a);
+        agent_signal(rig, &a, SIGUSR1);
+        assert_int_equal(rig_expect(rig, KEEPER_EXITED, a.run).slot.exit_signal, SIGUSR1);
+        agent_done(&a);
+}
+
+static void test_agent_waits_for_room_without_a_keeper_and_nothing_is_lost(void **state) {
+        enum { LINES = 100000 };
+        Rig *rig = *state;
+        size_t n, expected = 0;
+        Agent a;
+
+        rig_adopt(rig);
+        agent_init(rig, &a, "read x < go; seq 1 100000; exit 0");
+        _cleanup_free_ char *go = agent_path(&a, "go");
+        assert_int_equal(mkfifo(go, 0600), 0);
+        agent_spawn(rig, &a);
+        rig_kill_keeper(rig);
+        int fd = open(go, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(write(fd, "\n", 1), 1);
+        (void) close(fd);
+        /* Something is in the pipe, and more than it holds is to come. */
+        wait_readable(a.fifo[0]);
+        rig_adopt(rig);
+        agent_adopt(rig, &a);
+        assert_int_equal(rig_expect(rig, KEEPER_EXITED, a.run).slot.exit_code, 0);
+
+        _cleanup_free_ char *out = agent_log(&a, 0, &n);
+        for (unsigned i = 1; i <= LINES; i++) {
+                char line[16];
+
+                expected += (size_t) snprintf(line, sizeof(line), "%u\n", i);
+                assert_true(expected <= n &&
+                            memcmp(out + expected - strlen(line), line, strlen(line)) == 0);
+        }
+        assert_int_equal(n, expected);
+        agent_done(&a);
+}
+
+static void test_index_covers_all_bytes_after_adoption(void **state) {
+        Rig *rig = *state;
+        KeeperIndexRecord last;
+        size_t n, n_out;
+        Agent a;
+
+        rig_adopt(rig);
+        agent_init(rig, &a, "echo text; exec sleep 1000");
+        agent_spawn(rig, &a);
+        agent_wait_output(&a, "text");
+        rig_kill_keeper(rig);
+        /* As if it had been killed before its record, and in the middle of another. */
+        _cleanup_free_ char *idx = agent_path(&a, "idx.log");
+        assert_int_equal(truncate(idx, 5), 0);
+        rig_adopt(rig);
+        agent_adopt(rig, &a);
+        agent_signal(rig, &a, SIGKILL);
+        (void) rig_expect(rig, KEEPER_EXITED, a.run);
+        _cleanup_free_ char *index = agent_log(&a, 2, &n), *out = agent_log(&a, 0, &n_out);
+        assert_true(n >= sizeof(last) && n % sizeof(last) == 0);
+        memcpy(&last, index + n - sizeof(last), sizeof(last));
+        assert_int_equal(last.end, n_out);
+        agent_done(&a);
+}
+
+static void test_new_keeper_waits_for_the_lock_of_the_old(void **state) {
+        Rig *rig = *state;
+        int link;
+
+        rig_adopt(rig);
+        pid_t old = rig->keeper;
+        link = rig->link;
+        rig_adopt_only(rig); /* while the first still lives */
+        assert_int_equal(kill(old, SIGKILL), 0);
+        assert_int_equal(waitpid(old, NULL, 0), old);
+        (void) fd_close(link);
+        assert_int_equal(rig_expect(rig, KEEPER_HELLO, 0).hello.pid, rig->keeper);
+        (void) rig_expect(rig, KEEPER_SLOTS_END, 0);
+}
+
+static void test_stat_line_is_parsed_whatever_the_name(void **state) {
+        static const char *const tail =
+                " Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21 22 23 24 25 26 27 28 29 30 31 "
+                "1 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 9472\n";
+        static const char *const names[] = { "sleep", "a b", ") Z 1 (", "((", "" };
+        KeeperProcStat stat;
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                _cleanup_free_ char *line = str_printf("77 (%s)%s", names[i], tail);
+
+                assert_int_equal(keeper_proc_stat_parse(line, &stat), 0);
+                assert_int_equal(stat.state, 'Z');
+                assert_int_equal(stat.start_time, 4711);
+                assert_int_equal(stat.exit_status, 9472);
+                assert_true(stat.readable);
+        }
+        assert_int_equal(keeper_proc_stat_parse("", &stat), -EBADMSG);
+        assert_int_equal(keeper_proc_stat_parse("1 (x", &stat), -EBADMSG);
+        assert_int_equal(keeper_proc_stat_parse("1 (x)", &stat), -EBADMSG);
+        assert_int_equal(keeper_proc_stat_parse("1 (x) S 1 2 3", &stat), -EBADMSG);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                TEST(test_agent_lives_on_and_its_exit_is_known),
+                TEST(test_exit_between_two_keepers_is_known),
+                TEST(test_wrong_process_is_neither_adopted_nor_signalled),
+                TEST(test_agent_waits_for_room_without_a_keeper_and_nothing_is_lost),
+                TEST(test_index_covers_all_bytes_after_adoption),
+                TEST(test_new_keeper_waits_for_the_lock_of_the_old),
+                cmocka_unit_test(test_stat_line_is_parsed_whatever_the_name),
+        };
+
+        return cmocka_run_group_tests_name("keeper-adopt", tests, NULL, NULL);
+}
