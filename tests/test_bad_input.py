@@ -214,7 +214,8 @@ def test_values_come_back_byte_for_byte(healthy):
                   '"\U0001f600"', "null", "true", '""', '{"k" : [ ] }'):
         healthy.api("POST", f"/sessions/{s}/memory", f'{{"key":"k","value":{value}}}', expect=201)
         assert f'"value":{value}'.encode() in healthy.request("GET", f"/sessions/{s}/memory?key=k").body
-        healthy.api("PUT", f"/sessions/{s}/variables/v", value if False else f'{{"value":{value}}}')
+        healthy.api("PUT", f"/sessions/{s}/variables/v", f'{{"value":{value}}}', expect=200)
+        assert f'"value":{value}'.encode() in healthy.request("GET", f"/sessions/{s}/variables/v").body
 
 
 def test_port_in_use_names_the_port(make_agentd):

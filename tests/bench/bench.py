@@ -1,0 +1,513 @@
+# SPDX-License-Identifier: MIT
+"""script/bench: every figure beside a peer or a limit measured in the same run; the ratios are what counts.
+
+Each bench is a function with a name; it yields rows (what, figure, unit, beside, ratio, bar). Rounds alternate between the
+measured and its peer, because the machine's speed drifts; min, median and max of the rounds are printed.
+"""
+import argparse
+import json
+import os
+import pathlib
+import platform
+import re
+import signal
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from lib.agentd import BUILD, Agentd, UnixConnection, alive, wait_for  # noqa: E402
+
+WRK_SECONDS = 3
+BENCHES = {}
+
+
+def bench(function):
+    BENCHES[function.__name__.replace("_", "-")] = function
+    return function
+
+
+class Rows:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, what, values, unit, beside="", ratio=None, bar="", ok=None):
+        values = values if isinstance(values, list) else [values]
+        row = dict(what=what, min=min(values), median=statistics.median(values), max=max(values), unit=unit,
+                   beside=beside, ratio=ratio, bar=bar, ok=ok)
+        self.rows.append(row)
+        mark = "" if ok is None else ("  ok" if ok else "  MISSED")
+        print(f"  {what:58} {row['min']:>12,.2f} {row['median']:>12,.2f} {row['max']:>12,.2f} {unit:8}"
+              f" {beside}{'' if ratio is None else f' ratio {ratio:.2f}'}{'' if not bar else f'  bar {bar}'}{mark}", flush=True)
+
+
+def fresh(folder, **env):
+    return Agentd(folder, env=env).start()
+
+
+def wrk(url, connections=64, seconds=WRK_SECONDS, script=None, threads=1):
+    command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    if script:
+        command += ["-s", script]
+    out = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+    errors = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
+    assert not errors, out
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", out)[1])
+
+
+def lua(folder, method, body, path=None):
+    file = pathlib.Path(folder) / "post.lua"
+    file.write_text(f"""wrk.method = "{method}"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = [[{body}]]
+""" + (f'wrk.path = "{path}"\n' if path else ""))
+    return str(file)
+
+
+def bare_server():
+    process = subprocess.Popen([str(BUILD / "bench-http-bare")], stdout=subprocess.PIPE, text=True)
+    port = re.search(r"\d+", process.stdout.readline())[0]
+    return process, f"http://127.0.0.1:{port}"
+
+
+def disk_sync_usec(folder, n=300):
+    """fdatasync of a small append: what a durable write costs at least on this disk."""
+    fd = os.open(os.path.join(folder, "sync-probe"), os.O_CREAT | os.O_WRONLY, 0o600)
+    times = []
+    try:
+        for _ in range(n):
+            os.write(fd, b"x" * 512)
+            begin = time.perf_counter_ns()
+            os.fdatasync(fd)
+            times.append((time.perf_counter_ns() - begin) / 1000)
+    finally:
+        os.close(fd)
+    return statistics.median(times)
+
+
+def raw_sqlite(folder, batch, seconds=2.0):
+    """Rows of 300 bytes with ascending keys, WAL, synchronous=FULL, `batch` rows a commit, from one thread."""
+    file = os.path.join(folder, f"raw-{batch}.db")
+    db = sqlite3.connect(file, isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, data BLOB)")
+    data, n, end = b"x" * 300, 0, time.perf_counter() + seconds
+    begin = time.perf_counter()
+    while time.perf_counter() < end:
+        db.execute("BEGIN")
+        db.executemany("INSERT INTO t VALUES (?, ?)", [(n + i, data) for i in range(batch)])
+        db.execute("COMMIT")
+        n += batch
+    rate = n / (time.perf_counter() - begin)
+    db.close()
+    os.unlink(file)
+    return rate
+
+
+def pss_kib(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        values = dict(re.findall(r"^(\w+):\s+(\d+) kB", f.read(), re.M))
+    return int(values["Pss"]), int(values["Private_Clean"]) + int(values["Private_Dirty"])
+
+
+def memory_mib(agentd):
+    version = agentd.version()
+    pss, private = zip(*(pss_kib(version[p]) for p in ("daemon_pid", "keeper_pid")))
+    return sum(pss) / 1024, sum(private) / 1024
+
+
+def cpu_ticks(pids):
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def many_posts(agentd, path, bodies):
+    """One keep-alive connection, one after the other; returns the latencies in µs."""
+    connection = UnixConnection(agentd.socket, 60)
+    times = []
+    for body in bodies:
+        begin = time.perf_counter_ns()
+        connection.request("POST", path, body=body, headers={"Content-Type": "application/json"})
+        response = connection.getresponse()
+        data = response.read()
+        times.append((time.perf_counter_ns() - begin) / 1000)
+        assert response.status in (200, 201), data
+    connection.close()
+    return times
+
+
+@bench
+def health(folder, rows, rounds):
+    """GET /health with 64 connections beside a bare libmicrohttpd on sd-event."""
+    agentd = fresh(folder / "a")
+    peer, peer_url = bare_server()
+    try:
+        ours, bare = [], []
+        for _ in range(rounds):
+            bare.append(wrk(peer_url + "/health"))
+            ours.append(wrk(agentd.url + "/health"))
+        ratio = statistics.median(a / b for a, b in zip(ours, bare))
+        rows.add("bare libmicrohttpd, 64 connections", bare, "req/s")
+        rows.add("GET /health, 64 connections", ours, "req/s", "bare libmicrohttpd", ratio, "≥ 0.8", ratio >= 0.8)
+    finally:
+        peer.kill()
+        peer.wait()
+        agentd.kill_everything()
+
+
+@bench
+def reads(folder, rows, rounds):
+    """GET /sessions/{id} with 64 connections."""
+    agentd = fresh(folder / "a")
+    try:
+        s = agentd.create("x")["session_id"]
+        rates = [wrk(f"{agentd.url}/sessions/{s}") for _ in range(rounds)]
+        rows.add("GET /sessions/{id}, 64 connections", rates, "req/s", bar="≥ 30,000",
+                 ok=statistics.median(rates) >= 30000)
+    finally:
+        agentd.kill_everything()
+
+
+@bench
+def store(folder, rows, rounds):
+    """The store's own writer beside raw SQLite in C, same pragmas and rows, in one process."""
+    out = subprocess.run([str(BUILD / "bench-store"), "--json"], capture_output=True, text=True, check=True, cwd=folder).stdout
+    for line in json.loads(out)["sizes"]:
+        rows.add(f"store, {line['rows']} rows a commit", line["ours"], "rows/s", "raw SQLite", line["ratio"], "≥ 0.8",
+                 line["ratio"] >= 0.8)
+
+
+@bench
+def durable_writes(folder, rows, rounds):
+    """POST /sessions, POST messages and POST memory, durable, 64 connections, beside the lesser of two limits."""
+    agentd = fresh(folder / "a")
+    peer, peer_url = bare_server()
+    try:
+        s = agentd.create("x")["session_id"]
+        work = {
+            "POST /sessions": ("/sessions", '{"name":"bench","model":"m","system_prompt":"You are helpful."}'),
+            "POST /sessions/{id}/messages": (f"/sessions/{s}/messages", '{"role":"user","content":"%s"}' % ("x" * 200)),
+            "POST /sessions/{id}/memory": (f"/sessions/{s}/memory", '{"key":"k","value":{"a":1}}'),
+        }
+        for what, (path, body) in work.items():
+            ours, limit = [], []
+            for _ in range(rounds):
+                script = lua(folder, "POST", body, path)
+                bare = wrk(peer_url + path, script=script)
+                raw = raw_sqlite(folder, 32)
+                limit.append(min(bare, raw))
+                ours.append(wrk(agentd.url + path, script=script))
+            ratio = statistics.median(a / b for a, b in zip(ours, limit))
+            rows.add(f"{what}, durable, 64 connections", ours, "req/s",
+                     f"lesser of bare server and raw SQLite ({statistics.median(limit):,.0f})", ratio,
+                     "≥ 0.6 and ≥ 10,000", ratio >= 0.6 and statistics.median(ours) >= 10000)
+    finally:
+        peer.kill()
+        peer.wait()
+        agentd.kill_everything()
+
+
+@bench
+def one_client(folder, rows, rounds):
+    """One client's durable append beside the disk's own sync."""
+    agentd = fresh(folder / "a")
+    try:
+        s = agentd.create("x")["session_id"]
+        body = json.dumps({"role": "user", "content": "x" * 200})
+        append, sync = [], []
+        for _ in range(rounds):
+            sync.append(disk_sync_usec(folder))
+            append.append(statistics.median(many_posts(agentd, f"/sessions/{s}/messages", [body] * 500)))
+        ratio = statistics.median(a / b for a, b in zip(append, sync))
+        rows.add("fdatasync of 512 bytes, p50", sync, "µs")
+        rows.add("one client's durable append, p50", append, "µs", "fdatasync", ratio, "≤ 3", ratio <= 3)
+    finally:
+        agentd.kill_everything()
+
+
+@bench
+def checkpoints(folder, rows, rounds):
+    """Checkpoint and restore at 10, 1,000, 10,000 and 100,000 messages: time beyond the sync, bytes each."""
+    agentd = fresh(folder / "a", AGENT_RUNTIME_CHECKPOINT_INTERVAL="0")
+    try:
+        s = agentd.create("x")["session_id"]
+        path = f"/sessions/{s}/messages"
+        script = lua(folder, "POST", '{"role":"user","content":"%s"}' % ("x" * 100), path)
+        there = 0
+        for length in (10, 1000, 10000, 100000):
+            while length - there > 20000:
+                wrk(agentd.url + path, script=script, seconds=1)
+                there = agentd.session(s)["message_count"]
+            if there < length:
+                many_posts(agentd, path, [json.dumps({"role": "user", "content": "x" * 100})] * (length - there))
+            there = agentd.session(s)["message_count"]
+            sync = disk_sync_usec(folder)
+            times = many_posts(agentd, f"/sessions/{s}/checkpoints?label=bench", [b""] * 500)
+            beyond = (statistics.median(times) - sync) / 1000
+            rows.add(f"checkpoint at {there:,} messages, beyond the sync", beyond, "ms", bar="< 1", ok=beyond < 1)
+            newest = json.loads(agentd.request("POST", f"/sessions/{s}/checkpoints?label=here").body)["checkpoint_id"]
+            restores = many_posts(agentd, f"/sessions/{s}/restore",
+                                  [json.dumps({"checkpoint_id": newest})] * 100)
+            beyond = (statistics.median(restores) - sync) / 1000
+            rows.add(f"restore at {there:,} messages, beyond the sync", beyond, "ms", bar="< 2", ok=beyond < 2)
+    finally:
+        agentd.kill_everything()
+
+
+@bench
+def checkpoint_bytes(folder, rows, rounds):
+    """Database growth of a checkpoint, indexes and events included, at 10 and at 100,000 messages."""
+    agentd = Agentd(folder / "a", env={"AGENT_RUNTIME_CHECKPOINT_INTERVAL": "0"}).start()
+    try:
+        s = agentd.create("x")["session_id"]
+        db = agentd.data / "state.db"
+
+        def size():
+            agentd.stop()
+            agentd.process.wait(timeout=60)
+            bytes_ = db.stat().st_size
+            agentd.start()
+            return bytes_
+        many_posts(agentd, f"/sessions/{s}/messages", [json.dumps({"role": "user", "content": "hello"})] * 10)
+        for length in (10, 100000):
+            script = lua(folder, "POST", '{"role":"user","content":"hello"}', f"/sessions/{s}/messages")
+            while agentd.session(s)["message_count"] < length:
+                wrk(agentd.url + f"/sessions/{s}/messages", script=script, seconds=2)
+            before = size()
+            n = 10000
+            many_posts(agentd, f"/sessions/{s}/checkpoints?label=bench", [b""] * n)
+            growth = (size() - before) / n
+            rows.add(f"database growth of a checkpoint at ≥ {length:,} messages", growth, "bytes", bar="< 300", ok=growth < 300)
+    finally:
+        agentd.kill_everything()
+
+
+@bench
+def memory(folder, rows, rounds):
+    """PSS and private memory of keeper and daemon; start to first healthy answer; idle CPU."""
+    agentd = Agentd(folder / "a")
+    begin = time.perf_counter()
+    agentd.start(wait=False)
+
+    def healthy():
+        try:
+            return agentd.request("GET", "/health").status == 200
+        except OSError:
+            return False
+    while not healthy():
+        time.sleep(0.0005)
+    start = (time.perf_counter() - begin) * 1000
+    rows.add("start to first healthy answer", start, "ms", bar="≤ 50", ok=start <= 50)
+    agentd.wait_ready()
+    try:
+        script = lua(folder, "POST", '{"name":"bench","model":"m","system_prompt":"You are helpful."}', "/sessions")
+        pss, private = memory_mib(agentd)
+        rows.add("idle: PSS of keeper and daemon", pss, "MiB", bar="≤ 12", ok=pss <= 12)
+        rows.add("idle: private memory", private, "MiB", bar="≤ 4", ok=private <= 4)
+        for count, bar_pss, bar_private in ((1000, 14, 6), (10000, None, None), (100000, 64, None)):
+            have = len(agentd.request("GET", "/sessions?limit=1000000").json)
+            while have < count:
+                if count - have > 20000:
+                    wrk(agentd.url + "/sessions", script=script, seconds=1)
+                    have = len(agentd.request("GET", "/sessions?limit=1000000").json)
+                else:
+                    body = b'{"name":"bench","model":"m","system_prompt":"You are helpful."}'
+                    many_posts(agentd, "/sessions", [body] * (count - have))
+                    have = count
+            # A fresh daemon: what the sessions cost, not what serving the list above left behind.
+            os.kill(agentd.daemon_pid, signal.SIGKILL)
+            time.sleep(0.2)
+            agentd.wait_ready()
+            pss, private = memory_mib(agentd)
+            rows.add(f"{have:,} sessions: PSS", pss, "MiB", bar=f"≤ {bar_pss}" if bar_pss else "",
+                     ok=pss <= bar_pss if bar_pss else None)
+            rows.add(f"{have:,} sessions: private memory", private, "MiB", bar=f"≤ {bar_private}" if bar_private else "",
+                     ok=private <= bar_private if bar_private else None)
+            idle_cpu(agentd, rows, f"{have:,} created sessions")
+    finally:
+        agentd.kill_everything()
+
+
+def idle_cpu(agentd, rows, what, seconds=10):
+    version = agentd.version()
+    pids = [version["daemon_pid"], version["keeper_pid"]]
+    time.sleep(1)
+
+    def switches():
+        n = 0
+        for pid in pids:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/status") as f:
+                    n += sum(int(line.split()[1]) for line in f if "ctxt_switches" in line)
+        return n
+    ticks, n = cpu_ticks(pids), switches()
+    time.sleep(seconds)
+    used = (cpu_ticks(pids) - ticks) / os.sysconf("SC_CLK_TCK") / seconds * 100
+    wakeups = (switches() - n) / seconds
+    rows.add(f"{what}: idle CPU", used, "%", bar="0.0", ok=used == 0)
+    rows.add(f"{what}: wake-ups", wakeups, "/s", bar="0", ok=wakeups == 0)
+
+
+@bench
+def idle_running(folder, rows, rounds):
+    """1,000 running sessions without a command: idle CPU and wake-ups."""
+    agentd = fresh(folder / "a", AGENT_RUNTIME_CHECKPOINT_INTERVAL="5")
+    try:
+        for i in range(1000):
+            s = agentd.request("POST", "/sessions", {"name": f"s{i}", "model": "m"}).json["session_id"]
+            agentd.request("POST", f"/sessions/{s}/start")
+        time.sleep(8)  # the first automatic checkpoints
+        idle_cpu(agentd, rows, "1,000 running sessions")
+    finally:
+        agentd.kill_everything()
+
+
+@bench
+def processes(folder, rows, rounds):
+    """1,000 processes up and stopped; memory each; kill to restart."""
+    n = 1000
+    agentd = fresh(folder / "a")
+    try:
+        before, _ = memory_mib(agentd)
+        ids = [agentd.request("POST", "/sessions", {"name": f"p{i}", "agent": {"exec": ["/bin/sleep", "100000"]}}).json["session_id"]
+               for i in range(n)]
+        begin = time.perf_counter()
+        connection = UnixConnection(agentd.socket, 60)
+        for s in ids:
+            connection.request("POST", f"/sessions/{s}/start")
+            response = connection.getresponse()
+            assert response.read() and response.status == 200
+        wait_for(lambda: all(x["substate"] == "active" for x in agentd.request("GET", "/sessions").json), 120, "all up")
+        up = time.perf_counter() - begin
+        rows.add("1,000 processes up", up, "s", bar="≤ 3.3 (s6, reference)", ok=up <= 3.3)
+        after, _ = memory_mib(agentd)
+        each = (after - before) * 1024 / n
+        rows.add("keeper and daemon, added PSS each", each, "KiB", bar="≤ 8", ok=each <= 8)
+        idle_cpu(agentd, rows, "1,000 processes")
+        latencies = []
+        for s in ids[:30]:
+            run = agentd.request("GET", f"/sessions/{s}/runs").json[-1]
+            begin = time.perf_counter()
+            os.kill(run["pid"], signal.SIGKILL)
+            wait_for(lambda: agentd.request("GET", f"/sessions/{s}/runs").json[-1]["number"] > run["number"], 10, "restart")
+            latencies.append((time.perf_counter() - begin) * 1000)
+        rows.add("kill to the next run's row, with restart_sec=1s and jitter", latencies, "ms")
+        begin = time.perf_counter()
+        procs = [subprocess.Popen([sys.executable, "-c", STOPPER, str(agentd.socket), *ids[i::8]]) for i in range(8)]
+        for p in procs:
+            assert p.wait() == 0
+        down = time.perf_counter() - begin
+        rows.add("1,000 processes stopped, by 8 clients", down, "s", bar="≤ 1.05 (s6, reference)", ok=down <= 1.05)
+    finally:
+        agentd.kill_everything()
+
+
+STOPPER = """
+import sys, http.client, socket
+class U(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX); self.sock.connect(sys.argv[1])
+c = U("localhost")
+for s in sys.argv[2:]:
+    c.request("POST", f"/sessions/{s}/stop"); r = c.getresponse(); r.read(); assert r.status == 200
+"""
+
+
+@bench
+def restart_latency(folder, rows, rounds):
+    """From kill -9 of an agent to its successor's first instruction, beyond the policy's delay."""
+    agentd = fresh(folder / "a")
+    try:
+        work = folder / "w"
+        work.mkdir()
+        s = agentd.run(["/bin/sh", "-c", "echo $$ > pid.new; mv pid.new pid; exec sleep 100000"], workspace=str(work),
+                       agent={"restart_sec": 0, "start_limit_burst": 0})["session_id"]
+        times = []
+        for _ in range(50):
+            pid = int(wait_for(lambda: (work / "pid").exists() and (work / "pid").read_text().strip(), 20, "the agent"))
+            agentd.wait_session(s, lambda x: x["substate"] == "active")
+            (work / "pid").unlink()
+            begin = time.perf_counter()
+            os.kill(pid, signal.SIGKILL)
+            while not (work / "pid").exists():
+                time.sleep(0.0002)
+            times.append((time.perf_counter() - begin) * 1000)
+        median = statistics.median(times)
+        rows.add("kill -9 to the next process's first instruction", times, "ms", bar="p50 ≤ 30", ok=median <= 30)
+    finally:
+        agentd.kill_everything()
+
+
+@bench
+def daemon_back(folder, rows, rounds):
+    """Control back after kill -9 of the daemon, with 100 agents running."""
+    agentd = fresh(folder / "a")
+    try:
+        for i in range(100):
+            agentd.run(["/bin/sleep", "100000"], name=f"p{i}")
+        wait_for(lambda: all(x["substate"] == "active" for x in agentd.request("GET", "/sessions").json), 60, "all up")
+        times = []
+        for _ in range(10):
+            old = agentd.daemon_pid
+            begin = time.perf_counter()
+            os.kill(old, signal.SIGKILL)
+            agentd.wait_ready()
+            times.append((time.perf_counter() - begin) * 1000)
+            wait_for(lambda: not alive(old), 10, "death")
+        rows.add("control back after the daemon's death, 100 agents", times, "ms", bar="≤ 1,000", ok=max(times) <= 1000)
+        begin = time.perf_counter()
+        c = UnixConnection(agentd.socket, 10)
+        c.request("GET", "/health")
+        c.getresponse().read()
+        done = agentd.cli("stop")
+        assert done.returncode == 0
+        rows.add("graceful stop with an open connection, the CLI included", (time.perf_counter() - begin) * 1000, "ms")
+        agentd.start()
+    finally:
+        agentd.kill_everything()
+
+
+def machine():
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    return f"{os.cpu_count()} × {model[1] if model else platform.machine()}, Linux {platform.release()}"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Measures agentd beside peers and limits.")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--list", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.list:
+        for name, function in BENCHES.items():
+            print(f"{name:18} {function.__doc__}")
+        return 0
+    unknown = [n for n in arguments.names if n not in BENCHES]
+    if unknown:
+        print(f"bench: no bench is called {unknown[0]}; see script/bench --list", file=sys.stderr)
+        return 2
+    print(machine())
+    result = {"machine": machine(), "benches": {}}
+    for name in arguments.names or BENCHES:
+        print(f"\n{name}: {BENCHES[name].__doc__}\n  {'':58} {'min':>12} {'median':>12} {'max':>12}")
+        rows = Rows()
+        with tempfile.TemporaryDirectory(prefix="agentd-bench.") as folder:
+            BENCHES[name](pathlib.Path(folder), rows, arguments.rounds)
+        result["benches"][name] = rows.rows
+    if arguments.json:
+        pathlib.Path(arguments.json).write_text(json.dumps(result, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
