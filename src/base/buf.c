@@ -84,13 +84,15 @@ char *buf_reserve(Buf *b, size_t n) {
 }
 
 int buf_append(Buf *b, const void *data, size_t n) {
-        char *p = buf_reserve(b, n);
+        /* cap is never above max + 1, so what fits the memory fits the maximum */
+        bool fits = b->error == 0 && n < b->cap - b->len;
 
-        if (!p)
+        if (!fits && !buf_reserve(b, n))
                 return b->error;
         if (n > 0)
-                memcpy(p, data, n);
+                memcpy(b->data + b->len, data, n);
         b->len += n;
+        b->data[b->len] = '\0';
         return 0;
 }
 

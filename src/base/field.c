@@ -16,7 +16,7 @@
 #include "base/field-internal.h"
 #include "base/str.h"
 
-#define ARENA_BLOCK_BYTES 4000
+#define ARENA_BLOCK_BYTES ((size_t) 4000)
 #define INPUT_ECHO_BYTES  1024
 
 typedef struct ArenaBlock {
@@ -43,24 +43,30 @@ FieldArena *field_arena_free(FieldArena *a) {
         return NULL;
 }
 
-void *field_arena_alloc(FieldArena *a, size_t n) {
-        size_t align = _Alignof(max_align_t), need;
+static ArenaBlock *arena_block_new(FieldArena *a, size_t size) {
+        ArenaBlock *b = calloc(1, sizeof(ArenaBlock) + size);
 
-        if (__builtin_add_overflow(n, align - 1, &need))
+        if (!b)
                 return NULL;
-        need = MAX(need / align * align, align);
+        b->next = a->blocks;
+        b->size = size;
+        a->blocks = b;
+        return b;
+}
 
+void *field_arena_alloc(FieldArena *a, size_t n) {
+        const size_t align = _Alignof(max_align_t);
+
+        /* no object can be larger; below it the sums cannot overflow */
+        if (n > PTRDIFF_MAX - sizeof(ArenaBlock) - align)
+                return NULL;
+
+        size_t need = MAX((n + align - 1) / align * align, align);
         ArenaBlock *b = a->blocks;
         if (!b || b->size - b->used < need) {
-                size_t size = MAX(need, (size_t) ARENA_BLOCK_BYTES / align * align), total;
-                if (__builtin_add_overflow(size, sizeof(ArenaBlock), &total))
-                        return NULL;
-                b = calloc(1, total);
+                b = arena_block_new(a, MAX(need, ARENA_BLOCK_BYTES / align * align));
                 if (!b)
                         return NULL;
-                b->next = a->blocks;
-                b->size = size;
-                a->blocks = b;
         }
         void *p = b->data + b->used;
         b->used += need;

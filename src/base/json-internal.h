@@ -38,6 +38,33 @@ static inline const uint8_t *json_plain_run(const uint8_t *p, const uint8_t *end
         return p;
 }
 
+/* The first quote or backslash in [p, end), or end; for text that has been checked. */
+static inline const uint8_t *json_checked_run(const uint8_t *p, const uint8_t *end) {
+        while (end - p >= 8) {
+                uint64_t x;
+                memcpy(&x, p, sizeof(x));
+                uint64_t special = swar_zero(x ^ SWAR_ONES * '"') | swar_zero(x ^ SWAR_ONES * '\\');
+                special &= SWAR_HIGHS;
+                if (special != 0)
+                        return p + (__builtin_ctzll(special) >> 3);
+                p += 8;
+        }
+        while (p < end && *p != '"' && *p != '\\')
+                p++;
+        return p;
+}
+
+/* Moves over well-formed sequences that are not ASCII, to the first byte that is in none. */
+static inline const uint8_t *json_beyond_ascii_run(const uint8_t *p, const uint8_t *end) {
+        while (p < end && *p >= 0x80) {
+                size_t n = utf8_sequence(p, (size_t) (end - p));
+                if (n == 0)
+                        break;
+                p += n;
+        }
+        return p;
+}
+
 static inline bool json_is_space(uint8_t c) {
         return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }

@@ -43,14 +43,16 @@ bool json_is(JsonSpan v, JsonKind kind) {
 
 /* p is at an opening quote; the byte behind the closing one. */
 static const char *skip_string(const char *p, const char *end) {
-        for (p++; p < end; p++) {
-                p = (const char *) json_plain_run((const uint8_t *) p, (const uint8_t *) end);
-                if (p >= end || *p == '"')
-                        break;
-                if (*p == '\\')
-                        p++;
+        const uint8_t *i = (const uint8_t *) p + 1, *stop = (const uint8_t *) end;
+
+        for (;;) {
+                i = json_checked_run(i, stop);
+                if (i >= stop)
+                        return end;
+                if (*i == '"')
+                        return (const char *) i + 1;
+                i += 2; /* an escape; its second byte may be a quote */
         }
-        return p < end ? p + 1 : end;
 }
 
 static const char *skip_container(const char *p, const char *end) {

@@ -63,51 +63,50 @@ void json_w_key(JsonWriter *w, const char *name) {
         w->buf->len += n + 3;
 }
 
-/* What replaces the byte at *p in a string; moves *p behind it. */
-static void put_escaped(Buf *b, const uint8_t **p) {
+/* Appends what replaces the byte that ended a clean run. */
+static void put_replacement(Buf *b, uint8_t c) {
         static const char hex[] = "0123456789abcdef";
-        static const char pairs[] = "\"\"\\\\\nn\tt\rr\bb\ff";
-        uint8_t c = *(*p)++;
+        static const char letters[128] = {
+                ['"'] = '"',  ['\\'] = '\\', ['\n'] = 'n', ['\t'] = 't',
+                ['\r'] = 'r', ['\b'] = 'b',  ['\f'] = 'f',
+        };
 
-        if (c >= 0x80) {
+        if (c >= 0x80)
                 (void) buf_append(b, "\xef\xbf\xbd", 3); /* U+FFFD */
-                return;
-        }
-        for (const char *i = pairs; *i != '\0'; i += 2)
-                if ((uint8_t) *i == c) {
-                        (void) buf_append(b, (const char[]){ '\\', i[1] }, 2);
-                        return;
-                }
-        (void) buf_append(b, (const char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
+        else if (letters[c] != 0)
+                (void) buf_append(b, (const char[]){ '\\', letters[c] }, 2);
+        else
+                (void) buf_append(b, (const char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] },
+                                  6);
 }
 
 /* The end of the longest piece from p on that needs no change. */
 static const uint8_t *clean_run(const uint8_t *p, const uint8_t *end) {
         for (;;) {
-                p = json_plain_run(p, end);
-                if (p == end || *p < 0x80)
+                const uint8_t *ascii_end = json_plain_run(p, end);
+                p = json_beyond_ascii_run(ascii_end, end);
+                if (p == ascii_end)
                         return p;
-                size_t n = utf8_sequence(p, (size_t) (end - p));
-                if (n == 0)
-                        return p;
-                p += n;
         }
 }
 
 void json_w_string_n(JsonWriter *w, const char *s, size_t n) {
-        const uint8_t *p = (const uint8_t *) s;
-
         if (!s) {
                 json_w_null(w);
                 return;
         }
         put_value(w, "\"", 1);
-        for (const uint8_t *end = p + n; p < end;) {
+        /* it will be no shorter; saves growing step by step */
+        if (n >= SIZE_MAX || !buf_reserve(w->buf, n + 1))
+                return;
+
+        const uint8_t *p = (const uint8_t *) s, *end = p + n;
+        while (p < end) {
                 const uint8_t *stop = clean_run(p, end);
                 (void) buf_append(w->buf, p, (size_t) (stop - p));
+                if (stop < end)
+                        put_replacement(w->buf, *stop++);
                 p = stop;
-                if (p < end)
-                        put_escaped(w->buf, &p);
         }
         (void) buf_putc(w->buf, '"');
 }

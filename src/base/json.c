@@ -94,7 +94,7 @@ static int scan_escape(Scan *s) {
 /* p is behind the opening quote; afterwards behind the closing one. */
 static int scan_string(Scan *s) {
         for (;;) {
-                s->p = json_plain_run(s->p, s->end);
+                s->p = json_beyond_ascii_run(json_plain_run(s->p, s->end), s->end);
                 if (s->p == s->end)
                         return fail(s, "unterminated string");
                 uint8_t c = *s->p;
@@ -102,16 +102,13 @@ static int scan_string(Scan *s) {
                         s->p++;
                         return 0;
                 }
-                if (c >= 0x80) {
-                        size_t n = utf8_sequence(s->p, (size_t) (s->end - s->p));
-                        if (n == 0)
-                                return fail(s, "invalid UTF-8");
-                        s->p += n;
-                } else if (c == '\\') {
+                if (c == '\\') {
                         int r = scan_escape(s);
                         if (r < 0)
                                 return r;
-                } else {
+                } else if (c >= 0x80 && utf8_sequence(s->p, (size_t) (s->end - s->p)) == 0) {
+                        return fail(s, "invalid UTF-8");
+                } else if (c < 0x20) {
                         return fail(s, "control character in a string");
                 }
         }
