@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The command line's HTTP client: libcurl's blocking interface with one handle that is used again, so
+ * that the second request of a command finds the connection open.
+ *
+ * Proxies from the environment are not used: `http_proxy` in somebody's shell must not send the
+ * control of a local daemon, with its token, through another machine. Redirects are not followed,
+ * because the API has none and a token must not travel along.
+ *
+ * Both calls share one path: http_client_request() is a stream whose function appends to a buffer. */
+
+#include "net/client.h"
+
+#include <curl/curl.h>
+#include <pthread.h>
+#include <strings.h>
+
+#include "base/obj.h"
+#include "base/str.h"
+
+#define CLIENT_MAGIC         0x4e4c4348u
+#define RESPONSE_MAX         ((size_t) 256 * 1024 * 1024)
+#define CONNECT_TIMEOUT_MSEC 10000L
+
+struct HttpClient {
+        uint32_t magic;
+        CURL *curl;
+        char *base_url; /* without a slash at its end */
+        char *authorization;
+};
+
+/* One exchange under way. */
+typedef struct Exchange {
+        HttpClient *client;
+        HttpResponse *response; /* or NULL: only fn wants it */
+        int (*fn)(long status, const char *data, size_t n, void *userdata);
+        void *userdata;
+        int result; /* of fn, or our own error */
+} Exchange;
+
+static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
+
+static void curl_start(void) {
+        (void) curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+void http_response_done(HttpResponse *r) {
+        buf_done(&r->body);
+        free(TAKE_PTR(r->next_link));
+        free(TAKE_PTR(r->content_type));
+        r->status = 0;
+}
+
+HttpClient *http_client_free(HttpClient *c) {
+        if (!c)
+                return NULL;
+        OBJ_CHECK(c, CLIENT_MAGIC);
+        curl_easy_cleanup(c->curl);
+        free(c->base_url);
+        free(c->authorization);
+        c->magic = 0;
+        free(c);
+        return NULL;
+}
+
+/* With a unix socket the host is only a name in the Host header. */
+static char *base_url(const HttpClientOptions *o) {
+        const char *base = o->base_url ?: "http://localhost";
+        char *copy = strdup(base);
+
+        for (size_t n = copy ? strlen(copy) : 0; n > 0 && copy[n - 1] == '/'; n--)
+                copy[n - 1] = '\0';
+        return copy;
+}
+
+int http_client_new(HttpClient **ret, const HttpClientOptions *options) {
+        assert(options->socket_path || options->base_url);
+        (void) pthread_once(&curl_once, curl_start);
+
+        _cleanup_(http_client_freep) HttpClient *c = calloc(1, sizeof(*c));
+        if (!c)
+                return -ENOMEM;
+        c->magic = CLIENT_MAGIC;
+        c->curl = curl_easy_init();
+        c->base_url = base_url(options);
+        if (options->token)
+                c->authorization = str_printf("Authorization: Bearer %s", options->token);
+        if (!c->curl || !c->base_url || (options->token && !c->authorization))
+                return -ENOMEM;
+
+        (void) curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
+        (void) curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
+        (void) curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        (void) curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MSEC);
+        (void) curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long) options->timeout_sec);
+        (void) curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, options->socket_path);
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+static int error_from_curl(CURL *curl, CURLcode code) {
+        long os_error = 0;
+
+        if (code == CURLE_OK)
+                return 0;
+        if (code == CURLE_COULDNT_CONNECT) {
+                (void) curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_error);
+                return os_error > 0 ? (int) -os_error : -ECONNREFUSED;
+        }
+        if (code == CURLE_OPERATION_TIMEDOUT)
+                return -ETIMEDOUT;
+        if (code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR ||
+            code == CURLE_PARTIAL_FILE)
+                return -ECONNRESET;
+        if (code == CURLE_COULDNT_RESOLVE_HOST)
+                return -EHOSTUNREACH;
+        if (code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL)
+                return -EINVAL;
+        return code == CURLE_OUT_OF_MEMORY ? -ENOMEM : -EIO;
+}
+
+/* The target of `<target>; rel="next"` in a Link header's value, which may hold several links. */
+static char *link_next(const char *value, size_t n) {
+        _cleanup_free_ char *copy = strndup(value, n);
+        char *rest = copy, *link;
+
+        while (copy && (link = strsep(&rest, ","))) {
+                char *from = strchr(link, '<'), *to = from ? strchr(from, '>') : NULL;
+
+                if (!to || (!strstr(to, "rel=\"next\"") && !strstr(to, "rel=next")))
+                        continue;
+                return strndup(from + 1, (size_t) (to - from) - 1);
+        }
+        return NULL;
+}
+
+static size_t on_header(char *data, size_t size, size_t n, void *userdata) {
+        Exchange *x = userdata;
+
+        if (x->response && !x->response->next_link && n > 5 && strncasecmp(data, "Link:", 5) == 0)
+                x->response->next_link = link_next(data + 5, n - 5);
+        return n;
+}
+
+static size_t on_data(char *data, size_t size, size_t n, void *userdata) {
+        Exchange *x = userdata;
+        long status = 0;
+
+        (void) curl_easy_getinfo(x->client->curl, CURLINFO_RESPONSE_CODE, &status);
+        x->result = x->fn(status, data, n, x->userdata);
+        /* Anything but n ends the transfer. */
+        return x->result == 0 ? n : CURL_WRITEFUNC_ERROR;
+}
+
+static int append_header(struct curl_slist **list, const char *line) {
+        struct curl_slist *longer = curl_slist_append(*list, line);
+
+        if (!longer)
+                return -ENOMEM;
+        *list = longer;
+        return 0;
+}
+
+static int append_header_value(struct curl_slist **list, const char *name, const char *value) {
+        if (!value)
+                return 0;
+        _cleanup_free_ char *line = str_printf("%s: %s", name, value);
+        return line ? append_header(list, line) : -ENOMEM;
+}
+
+static void slist_freep(struct curl_slist **list) {
+        curl_slist_free_all(*list);
+}
+
+/* The method with its body. A GET handle that sent a body before must forget it. */
+static void set_method(HttpClient *c, const char *method, const char *body) {
+        (void) curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
+        (void) curl_easy_setopt(c->curl, CURLOPT_NOBODY, streq(method, "HEAD") ? 1L : 0L);
+        if (body) {
+                (void) curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
+                (void) curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
+                (void) curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE,
+                                        (curl_off_t) strlen(body));
+        }
+        (void) curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+}
+
+static int perform(Exchange *x,
+                   const char *method,
+                   const char *path,
+                   const char *body,
+                   struct curl_slist *headers) {
+        HttpClient *c = x->client;
+        _cleanup_free_ char *url = str_printf("%s%s", c->base_url, path);
+
+        if (!url)
+                return -ENOMEM;
+        set_method(c, method, body);
+        (void) curl_easy_setopt(c->curl, CURLOPT_URL, url);
+        (void) curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+        (void) curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
+        (void) curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, x);
+        (void) curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_data);
+        (void) curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, x);
+
+        CURLcode code = curl_easy_perform(c->curl);
+        (void) curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
+        if (x->result != 0)
+                return x->result;
+        return error_from_curl(c->curl, code);
+}
+
+static int exchange(Exchange *x,
+                    const char *method,
+                    const char *path,
+                    const char *accept,
+                    const char *last_event_id,
+                    const char *body) {
+        _cleanup_(slist_freep) struct curl_slist *headers = NULL;
+
+        int r = append_header_value(&headers, "Accept", accept ?: "application/json");
+        if (r >= 0)
+                r = append_header_value(&headers, "Last-Event-ID", last_event_id);
+        if (r >= 0 && x->client->authorization)
+                r = append_header(&headers, x->client->authorization);
+        /* Waiting for "100 Continue" from a daemon on this machine costs a round trip. */
+        if (r >= 0 && body)
+                r = append_header(&headers, "Content-Type: application/json");
+        if (r >= 0 && body)
+                r = append_header(&headers, "Expect:");
+        return r < 0 ? r : perform(x, method, path, body, headers);
+}
+
+static int append_body(long status, const char *data, size_t n, void *userdata) {
+        HttpResponse *response = userdata;
+
+        return buf_append(&response->body, data, n);
+}
+
+int http_client_request(HttpClient *c,
+                        const char *method,
+                        const char *path,
+                        const char *accept,
+                        const char *body,
+                        HttpResponse *ret) {
+        HttpResponse response = { .body = BUF_INIT(RESPONSE_MAX) };
+        Exchange x = { .client = c, .response = &response, .fn = append_body, .userdata = &response };
+        char *type = NULL;
+
+        OBJ_CHECK(c, CLIENT_MAGIC);
+        int r = exchange(&x, method, path, accept, NULL, body);
+        if (r >= 0) {
+                (void) curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &response.status);
+                (void) curl_easy_getinfo(c->curl, CURLINFO_CONTENT_TYPE, &type);
+                response.content_type = type ? strdup(type) : NULL;
+                if (type && !response.content_type)
+                        r = -ENOMEM;
+        }
+        /* So that body.data is a string even if nothing came. */
+        if (r >= 0 && !buf_reserve(&response.body, 0))
+                r = -ENOMEM;
+        if (r < 0) {
+                http_response_done(&response);
+                return r;
+        }
+        *ret = response;
+        return 0;
+}
+
+int http_client_stream(HttpClient *c,
+                       const char *method,
+                       const char *path,
+                       const char *accept,
+                       const char *last_event_id,
+                       int (*fn)(long status, const char *data, size_t n, void *userdata),
+                       void *userdata) {
+        Exchange x = { .client = c, .fn = fn, .userdata = userdata };
+
+        OBJ_CHECK(c, CLIENT_MAGIC);
+        return exchange(&x, method, path, accept, last_event_id, NULL);
+}
+
+char *http_url_escape(const char *s) {
+        static const char plain[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
+        char *escaped = malloc(3 * strlen(s) + 1), *p = escaped;
+
+        if (!escaped)
+                return NULL;
+        for (; *s; s++) {
+                if (strchr(plain, *s))
+                        *p++ = *s;
+                else {
+                        *p++ = '%';
+                        hex_encode(s, 1, p);
+                        p += 2;
+                }
+        }
+        *p = '\0';
+        return escaped;
+}
