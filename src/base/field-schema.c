@@ -68,6 +68,8 @@ static void write_ref(JsonWriter *w, const FieldTable *t) {
         json_w_kv_string(w, "$ref", path);
 }
 
+/* NOLINTBEGIN(misc-no-recursion) */
+
 static void write_object_members(const FieldTable *t, bool is_output, JsonWriter *w);
 
 /* The members of a schema for an object of that table; NULL: any object. */
@@ -77,18 +79,18 @@ static void write_table(JsonWriter *w, const FieldTable *t, bool is_output) {
         else if (t->name)
                 write_ref(w, t);
         else
-                write_object_members(t, is_output, w); /* NOLINT(misc-no-recursion) */
+                write_object_members(t, is_output, w);
 }
 
 static void write_one_ref(JsonWriter *w, const FieldDef *f, bool is_output) {
         if (!(f->flags & FIELD_NULLABLE)) {
-                write_table(w, f->ref, is_output); /* NOLINT(misc-no-recursion) */
+                write_table(w, f->ref, is_output);
                 return;
         }
         json_w_key(w, "anyOf");
         json_w_array_begin(w);
         json_w_object_begin(w);
-        write_table(w, f->ref, is_output); /* NOLINT(misc-no-recursion) */
+        write_table(w, f->ref, is_output);
         json_w_object_end(w);
         json_w_object_begin(w);
         json_w_kv_string(w, "type", "null");
@@ -103,7 +105,7 @@ static void write_array(JsonWriter *w, const FieldDef *f, bool is_output) {
         if (f->type == FIELD_STRINGS)
                 json_w_kv_string(w, "type", "string");
         else if (f->ref)
-                write_table(w, f->ref, is_output); /* NOLINT(misc-no-recursion) */
+                write_table(w, f->ref, is_output);
         json_w_object_end(w);
         write_limits(w, f, "minItems", "maxItems");
 }
@@ -148,11 +150,11 @@ static void write_value_members(const FieldDef *f, bool is_output, JsonWriter *w
                 if (f->place != FIELD_BODY)
                         write_string(w, f);
                 else
-                        write_array(w, f, is_output); /* NOLINT(misc-no-recursion) */
+                        write_array(w, f, is_output);
                 break;
         case FIELD_ARRAY:
         case FIELD_REFS:
-                write_array(w, f, is_output); /* NOLINT(misc-no-recursion) */
+                write_array(w, f, is_output);
                 break;
         case FIELD_INT:
                 write_type(w, f, "integer");
@@ -173,14 +175,14 @@ static void write_value_members(const FieldDef *f, bool is_output, JsonWriter *w
                 json_w_kv_string(w, "format", "date-time");
                 break;
         case FIELD_REF:
-                write_one_ref(w, f, is_output); /* NOLINT(misc-no-recursion) */
+                write_one_ref(w, f, is_output);
                 break;
         }
 }
 
 void field_schema_write_value(const FieldDef *f, bool is_output, JsonWriter *w) {
         json_w_object_begin(w);
-        write_value_members(f, is_output, w); /* NOLINT(misc-no-recursion) */
+        write_value_members(f, is_output, w);
         if (f->doc)
                 json_w_kv_string(w, "description", f->doc);
         json_w_object_end(w);
@@ -219,11 +221,13 @@ static void write_object_members(const FieldTable *t, bool is_output, JsonWriter
                 if (!is_member(&t->fields[i], is_output))
                         continue;
                 json_w_key(w, t->fields[i].name);
-                field_schema_write_value(&t->fields[i], is_output, w); /* NOLINT(misc-no-recursion) */
+                field_schema_write_value(&t->fields[i], is_output, w);
         }
         json_w_object_end(w);
         write_required(t, is_output, w);
 }
+
+/* NOLINTEND(misc-no-recursion) */
 
 void field_schema_write(const FieldTable *t, bool is_output, JsonWriter *w) {
         json_w_object_begin(w);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Growth, the exact maximum and errors that stick. */
+
 #include "base/buf.h"
 #include "base/test.h"
 

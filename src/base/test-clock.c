@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Dates against the C library; spans in the syntax of systemd.time(7). */
+
 #include <stdio.h>
 #include <time.h>
 

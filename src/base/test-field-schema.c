@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Schemas are compared as text: they are a public document and change on purpose only. */
+
 #include "base/field.h"
 #include "base/test.h"
 

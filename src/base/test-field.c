@@ -289,6 +289,18 @@ static void test_objects_in_arrays_are_checked_against_their_rows(void **state) 
         assert_null(f->in.things.p);
 }
 
+static void test_notes_of_one_element_do_not_reach_the_next(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(
+                parse(f,
+                      "{\"name\":\"n\",\"things\":[{\"kind\":\"k\",\"size\":\"x\"},{\"kind\":\"k\"}]}"),
+                1);
+        assert_error(f, 0, "int_type", "size", "Input should be a valid integer");
+        assert_int_equal(parse(f, "{\"name\":\"n\",\"things\":[{\"kind\":\"k\"},{}]}"), 1);
+        assert_error(f, 0, "missing", "kind", "Field required");
+}
+
 static void test_errors_come_in_table_order_and_are_bounded(void **state) {
         Fixture *f = *state;
         _cleanup_buf_ Buf b = BUF_INIT(100000);
@@ -437,6 +449,7 @@ int main(void) {
                 TEST(test_integers_are_taken_from_whole_numbers_only),
                 TEST(test_elements_are_checked_one_by_one),
                 TEST(test_objects_in_arrays_are_checked_against_their_rows),
+                TEST(test_notes_of_one_element_do_not_reach_the_next),
                 TEST(test_errors_come_in_table_order_and_are_bounded),
                 TEST(test_texts_fill_the_struct),
                 TEST(test_wrong_texts_name_their_place),

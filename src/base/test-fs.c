@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Real files in a temporary folder; trees as hostile agents would leave them. */
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>

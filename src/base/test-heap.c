@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Random use against a search through all items. */
+
 #include "base/heap.h"
 #include "base/test.h"
 

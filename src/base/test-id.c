@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Order under a clock that stands, jumps and goes backwards, and under threads. */
+
 #include <pthread.h>
 
 #include "base/clock.h"

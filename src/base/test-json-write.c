@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* What is written is JSON, and reads back as what went in. */
+
 #include <float.h>
 #include <math.h>
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* RFC 8259 case by case, with the place of every error; then reading what was accepted. */
+
 #include "base/json.h"
 #include "base/test.h"
 

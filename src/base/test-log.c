@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Whole lines as they arrive at the other end of stderr. */
+
 #include <fcntl.h>
 #include <stdio.h>
 

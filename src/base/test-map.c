@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Random use against a plain array; keys that collide on purpose. */
+
 #include "base/map.h"
 #include "base/str.h"
 #include "base/test.h"

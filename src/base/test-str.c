@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Edges of UTF-8 and of numbers; quoting there and back. */
+
 #include "base/str.h"
 #include "base/test.h"
 
