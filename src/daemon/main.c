@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -108,6 +109,18 @@ static int run(const Arguments *arguments) {
         return r < 0 ? r : daemon_run(d);
 }
 
+/* What starting again cannot mend: wrong configuration, a database that is corrupt, not ours, from
+ * a newer version, or in use. The keeper gives up on this exit status instead of trying for ever.
+ */
+static bool is_hopeless(int error) {
+        static const int errors[] = { -EINVAL,    -EUCLEAN, -EMEDIUMTYPE,
+                                      -EOVERFLOW, -EBUSY,   -EPROTONOSUPPORT };
+        for (size_t i = 0; i < ELEMENTSOF(errors); i++)
+                if (errors[i] == error)
+                        return true;
+        return false;
+}
+
 int main(int argc, char **argv) {
         _cleanup_(arguments_done) Arguments arguments = {};
         sigset_t mask;
@@ -116,6 +129,7 @@ int main(int argc, char **argv) {
         (void) umask(077);
         (void) prctl(PR_SET_DUMPABLE, 0); /* secrets in memory */
         (void) signal(SIGPIPE, SIG_IGN);
+        (void) signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of the write, not our end */
         (void) sigemptyset(&mask);
         (void) sigaddset(&mask, SIGTERM);
         (void) sigaddset(&mask, SIGINT);
@@ -124,5 +138,5 @@ int main(int argc, char **argv) {
         int r = parse_arguments(&arguments, argc, argv);
         if (r >= 0)
                 r = run(&arguments);
-        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return r >= 0 ? EXIT_SUCCESS : is_hopeless(r) ? EX_CONFIG : EXIT_FAILURE;
 }

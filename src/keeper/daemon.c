@@ -4,8 +4,9 @@
  *
  * A first death is answered at once, since everything a client notices is the pause; a daemon that
  * keeps dying young is retried ever more slowly, but for ever: agents that run would otherwise be
- * left without anybody to record their end. It is recognised by pid while it is our child and not
- * reaped, or by pidfd when it was there before us.
+ * left without anybody to record their end. The exit status EX_CONFIG says that trying again cannot
+ * help (wrong configuration, a database that is corrupt or in use): then the keeper gives up. It is
+ * recognised by pid while it is our child and not reaped, or by pidfd when it was there before us.
  *
  * A daemon that lives but closed its link cannot supervise any more, and nothing else would end
  * that: after a grace in which it may finish by itself it is killed. Its state is in the store;
@@ -17,6 +18,7 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 
 #include "base/log.h"
 #include "base/str.h"
@@ -162,6 +164,13 @@ void keeper_daemon_gone(Keeper *k, int status) {
                 return;
         if (k->term_at != USEC_INFINITY) { /* it was told to stop, and did without a QUIT */
                 k->quitting = k->keep_runs = true;
+                keeper_listen_close(k);
+                return;
+        }
+        if (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG) {
+                log_full(LOG_LEVEL_ERROR, 0,
+                         "agentd cannot be started like this; what it said is above");
+                k->quitting = k->keep_runs = k->gave_up = true;
                 keeper_listen_close(k);
                 return;
         }

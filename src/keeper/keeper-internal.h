@@ -120,6 +120,7 @@ typedef struct Keeper {
         unsigned control_generation;
 
         bool quitting;  /* the daemon will not be started again */
+        bool gave_up;   /* because it said that it cannot run */
         bool keep_runs; /* leave only when no run lives */
         bool leave;     /* at once */
         usec_t term_at; /* monotonic; first SIGTERM, or USEC_INFINITY */

@@ -131,7 +131,7 @@ static int run(Keeper *k) {
                 if (k->runs[i].used)
                         keeper_output_drain(k, &k->runs[i]);
         keeper_control_close(k);
-        return r;
+        return k->gave_up ? -ECANCELED : r;
 }
 
 int main(int argc, char *argv[]) {

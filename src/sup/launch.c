@@ -16,6 +16,8 @@
 #include "sup/sup-internal.h"
 
 static const char *run_folder(const SupRun *r, char *const *env) {
+        if (r->spec->working_directory)
+                return r->spec->working_directory;
         if (r->folder)
                 return r->folder;
         if (r->spec->workspace)
@@ -114,7 +116,7 @@ void run_on_failed(SupRun *r, uint32_t step, int error) {
         if (step == EXEC_STEP_PROGRAM && r->spec)
                 path = run_argv(r)[0];
         else if (step == EXEC_STEP_FOLDER && r->spec)
-                path = r->folder ? r->folder : r->spec->workspace ? r->spec->workspace : "";
+                path = run_folder(r, environ);
         run_fail(r, SUP_RESULT_EXEC, "could not %s%s%.100s: %s", what, path[0] ? " " : "", path,
                  strerror(error));
 }

@@ -28,6 +28,7 @@ static const SpecKey spec_keys[] = {
         { "exec", spec_read_command, offsetof(SupSpec, exec) },
         { "exec_resume", spec_read_command_or_none, offsetof(SupSpec, exec_resume) },
         { "workspace", spec_read_path, offsetof(SupSpec, workspace) },
+        { "working_directory", spec_read_path, offsetof(SupSpec, working_directory) },
         { "environment", spec_read_environment, offsetof(SupSpec, environment) },
         { "restart", spec_read_restart, offsetof(SupSpec, restart) },
         { "restart_sec", spec_read_delay, offsetof(SupSpec, restart_usec) },
@@ -56,6 +57,7 @@ SupSpec *sup_spec_free(SupSpec *s) {
         strv_free(s->exec);
         strv_free(s->exec_resume);
         free(s->workspace);
+        free(s->working_directory);
         strv_free(s->environment);
         free(s);
         return NULL;

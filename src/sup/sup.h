@@ -41,6 +41,7 @@ typedef struct SupSpec {
         char **exec;                      /* argv; never empty */
         char **exec_resume;               /* NULL: exec again */
         char *workspace;                  /* absolute folder, or NULL */
+        char *working_directory;          /* absolute folder, or NULL: the workspace */
         char **environment;               /* NAME=value */
         SupRestart restart;               /* default: on-failure */
         usec_t restart_usec;              /* 1 s */
@@ -161,9 +162,9 @@ typedef struct SupRunParams {
         uint64_t run, session; /* ids */
         const SupSpec *spec;   /* must live as long as the run */
         bool resume;           /* use exec_resume if there is one */
-        const char *folder;    /* working folder or NULL: spec->workspace, else the user's home */
-        char *const *env;      /* AGENTD_… and the like, wins over spec->environment */
-        void *userdata;        /* the owner's */
+        const char *folder; /* the workspace or NULL; spec->working_directory wins; else the user's home */
+        char *const *env; /* AGENTD_… and the like, wins over spec->environment */
+        void *userdata;   /* the owner's */
 } SupRunParams;
 
 /* Queues the start. The owner has committed the run's row before. -ENOMEM, -EEXIST. */
