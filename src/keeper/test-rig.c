@@ -25,11 +25,9 @@
 
 int rig_setup(void **state) {
         Rig *rig = calloc(1, sizeof(Rig));
-        char template[] = "/tmp/agentd-keeper-test-XXXXXX";
 
         assert_non_null(rig);
-        assert_non_null(mkdtemp(template));
-        rig->dir = strdup(template);
+        rig->dir = test_folder();
         ASSERT_OK(path_of_program_dir(&rig->programs));
         ASSERT_OK(prctl(PR_SET_CHILD_SUBREAPER, 1));
         rig->link = rig->door = rig->stub_pidfd = -EBADF;

@@ -7,11 +7,9 @@
  * otherwise. Everything here asserts; there are no errors to return. Nothing waits for time, but
  * every wait has an upper end. */
 
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "base/test.h"
 #include "exec/job.h"
 #include "keeper/message.h"
 
