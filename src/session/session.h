@@ -15,6 +15,7 @@
 
 #include <systemd/sd-event.h>
 
+#include "session/workspace.h"
 #include "store/store.h"
 
 typedef struct SessionManager SessionManager;
@@ -210,7 +211,8 @@ typedef struct SessionConfig {
         usec_t events_age_usec;          /* 0: 7 days */
         unsigned sessions_max;           /* per namespace; 0: 1,000,000 */
         size_t message_max;              /* bytes; 0: 8 MiB */
-        const char *data_dir;            /* for large bodies and the workspace repositories */
+        const char *data_dir;            /* for large bodies; NULL: they stay in the database */
+        WorkspaceManager *workspace;     /* freed before the session manager; NULL: checkpoints have no files */
 } SessionConfig;
 
 int session_manager_new(SessionManager **ret, sd_event *event, Store *store, const SessionConfig *config,

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Branches: named heads in the tree of nodes. A restore makes a new one and the old one stays as it
+ * was, so nothing is overwritten and a restore can be undone by another. The row holds the head,
+ * the variables and the configuration of the session as long as it is on that branch. */
+
+#include "session/session-internal.h"
+
+uint64_t branch_add(
+        SessionTxn *t, uint64_t id, const char *name, const Point *origin, uint64_t origin_branch) {
+        STORE_ADD(t->store, STATE_BRANCH_INSERT, STORE_ID(id), STORE_ID(t->next.id), STORE_TEXT(name),
+                  STORE_ID(t->next.head), STORE_ID(t->next.vars), STORE_ID(t->next.config),
+                  STORE_ID(origin ? origin->checkpoint : 0), STORE_ID(origin ? origin->node : 0),
+                  STORE_ID(origin_branch), STORE_INT((int64_t) t->now));
+        t->next.branch = id;
+        return id;
+}
+
+static int emit(Session *s, StoreCursor *c, BranchFn fn, void *userdata) {
+        NodeLight head = {};
+        BranchInfo b = {
+                .id = store_id(c, 0),
+                .session = store_id(c, 1),
+                .name = store_text(c, 2, NULL),
+                .head = store_id(c, 3),
+                .vars = store_id(c, 4),
+                .config = store_id(c, 5),
+                .origin_checkpoint = store_id(c, 6),
+                .origin_node = store_id(c, 7),
+                .origin_branch = store_id(c, 8),
+                .created_at = store_id(c, 9),
+                .is_current = store_id(c, 0) == s->info.branch,
+        };
+        int r = b.head ? node_light(s->manager, b.head, &head) : 0;
+
+        if (r < 0)
+                return r == -ENOENT ? -EUCLEAN : r;
+        b.message_count = head.depth;
+        return fn(&b, userdata);
+}
+
+int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void *userdata) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+
+        OBJ_CHECK(s, SESSION_MAGIC);
+        int r = STORE_QUERY(s->manager->reader, &c, STATE_BRANCH_LIST, STORE_ID(s->info.id),
+                            STORE_ID(after), STORE_INT((int64_t) MIN(limit, (size_t) INT64_MAX)));
+        while (r >= 0 && (r = store_next(c)) > 0) {
+                r = emit(s, c, fn, userdata);
+                if (r != 0)
+                        return r;
+        }
+        return r;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Configurations: model, system prompt, tools and unit keys, one immutable row for each version, so
+ * that a checkpoint and a branch name the one they were made with. They are not kept in memory: a
+ * thousand system prompts would be the largest thing in the daemon, and a row is read in
+ * microseconds when somebody looks. Only whether there is a command is known for each session. */
+
+#include "session/session-internal.h"
+
+bool config_has_command(JsonSpan agent) {
+        JsonSpan exec = agent.p && json_is(agent, JSON_KIND_OBJECT) ? json_get(agent, "exec")
+                                                                    : (JsonSpan){};
+
+        return exec.p && !json_is(exec, JSON_KIND_NULL);
+}
+
+uint64_t config_add(SessionTxn *t,
+                    uint64_t parent,
+                    const char *model,
+                    JsonSpan prompt,
+                    JsonSpan tools,
+                    JsonSpan agent) {
+        uint64_t id = id_new();
+
+        STORE_ADD(t->store, STATE_CONFIG_INSERT, STORE_ID(id), STORE_ID(t->next.id), STORE_ID(parent),
+                  STORE_TEXT(model), STORE_SPAN(prompt), STORE_SPAN(tools), STORE_SPAN(agent));
+        t->next.config = id;
+        t->next.has_agent = config_has_command(agent);
+        return id;
+}
+
+void config_info_done(ConfigInfo *c) {
+        free(c->model);
+        free(c->memory);
+        *c = (ConfigInfo){};
+}
+
+static void keep_span(char **at, JsonSpan from, JsonSpan *ret) {
+        if (!from.p)
+                return;
+        memcpy(*at, from.p, from.n);
+        *ret = (JsonSpan){ *at, from.n };
+        *at += from.n;
+}
+
+int session_config(SessionManager *m, uint64_t config, ConfigInfo *ret) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        _cleanup_(config_info_done) ConfigInfo info = {};
+
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        int r = STORE_QUERY(m->reader, &c, STATE_CONFIG_ONE, STORE_ID(config));
+        if (r >= 0)
+                r = store_next(c);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        const char *model = store_text(c, 3, NULL);
+        JsonSpan prompt = store_span(c, 4), tools = store_span(c, 5), agent = store_span(c, 6);
+        info.model = model ? strdup(model) : NULL;
+        info.memory = malloc(prompt.n + tools.n + agent.n + 1);
+        if (!info.memory || (model && !info.model))
+                return -ENOMEM;
+        char *at = info.memory;
+        keep_span(&at, prompt, &info.system_prompt);
+        keep_span(&at, tools, &info.tools);
+        keep_span(&at, agent, &info.agent);
+        *ret = info;
+        info = (ConfigInfo){};
+        return 0;
+}
+
+/* ---- editing ---- */
+
+static int patch_config(SessionTxn *t, const SessionPatch *p) {
+        _cleanup_(config_info_done) ConfigInfo old = {};
+
+        if (!p->model && !p->system_prompt.p && !p->tools.p && !p->agent.p)
+                return 0;
+        int r = session_config(t->manager, t->next.config, &old);
+        if (r < 0)
+                return r;
+        config_add(t, t->next.config, p->model ? p->model : old.model,
+                   p->system_prompt.p ? p->system_prompt : old.system_prompt,
+                   p->tools.p ? p->tools : old.tools, p->agent.p ? p->agent : old.agent);
+        t->flags |= TXN_BRANCH;
+        return 0;
+}
+
+static int patch_strings(SessionTxn *t, const SessionPatch *p) {
+        if (p->name) {
+                char *name = strdup(p->name);
+                if (!name)
+                        return -ENOMEM;
+                txn_set_string(t, &t->next.name, t->session->info.name, name);
+                t->flags |= TXN_NAME;
+        }
+        if (p->labels.p) {
+                char *labels = strndup(p->labels.p, p->labels.n);
+                if (!labels)
+                        return -ENOMEM;
+                txn_set_string(t, &t->next.labels.p, t->session->info.labels.p, labels);
+                t->next.labels.n = p->labels.n;
+        }
+        return 0;
+}
+
+static void patch_event(SessionTxn *t, const SessionPatch *p) {
+        const struct {
+                const char *name;
+                bool is_set;
+        } fields[] = {
+                { "name", p->name },
+                { "model", p->model },
+                { "system_prompt", p->system_prompt.p },
+                { "tools", p->tools.p },
+                { "agent", p->agent.p },
+                { "labels", p->labels.p },
+        };
+        JsonWriter w = txn_event_data(t);
+
+        json_w_key(&w, "fields");
+        json_w_array_begin(&w);
+        for (size_t i = 0; i < ELEMENTSOF(fields); i++)
+                if (fields[i].is_set)
+                        json_w_string(&w, fields[i].name);
+        json_w_array_end(&w);
+        txn_event(t, EVENT_SESSION_CHANGED, &w);
+}
+
+static int patch_txn(SessionTxn *t, const SessionPatch *p) {
+        int r = patch_config(t, p);
+
+        if (r >= 0)
+                r = patch_strings(t, p);
+        if (r < 0)
+                return r;
+        t->next.updated_at = t->now;
+        t->flags |= TXN_ROW | TXN_CHANGED;
+        patch_event(t, p);
+        return 0;
+}
+
+int session_patch(Session *s, const SessionPatch *p, SessionDoneFn done, void *userdata) {
+        _cleanup_(txn_freep) SessionTxn *t = NULL;
+
+        OBJ_CHECK(s, SESSION_MAGIC);
+        if (s->manager->is_shutting_down)
+                return SESSION_E_SHUTTING_DOWN;
+        int r = txn_new(s->manager, s, &t);
+        if (r >= 0)
+                r = patch_txn(t, p);
+        return r < 0 ? r : txn_submit(TAKE_PTR(t), s->info.id, done, userdata);
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Namespaces, the tokens of people and programs, and the tokens of runs. Only hashes are kept: in
+ * memory in maps keyed by the hash's first eight bytes (a hash is uniform already), with the whole
+ * hash compared in constant time. A run's token is forgotten with its run; the last few are
+ * remembered as stale, so that a survivor of an old run hears "your run is over" and not "who are
+ * you".
+ *
+ * A namespace is stored by the first transaction that uses it: creating it apart would be a sync
+ * for nothing. */
+
+#include <sodium.h>
+
+#include "base/str.h"
+#include "session/session-internal.h"
+
+typedef struct Token {
+        TokenInfo info; /* strings are owned */
+        uint8_t hash[HASH_SIZE];
+        struct Token *next;
+} Token;
+
+static uint64_t hash_key(const uint8_t hash[static HASH_SIZE]) {
+        uint64_t key;
+
+        memcpy(&key, hash, sizeof(key));
+        return key ? key : 1;
+}
+
+/* ---- namespaces ---- */
+
+static int namespace_add(
+        SessionManager *m, uint64_t id, const char *name, bool is_stored, Namespace **ret) {
+        _cleanup_free_ Namespace *n = calloc(1, sizeof(Namespace) + strlen(name) + 1);
+
+        if (!n)
+                return -ENOMEM;
+        n->id = id;
+        n->is_stored = n->is_submitted = is_stored;
+        memcpy(n->name, name, strlen(name) + 1);
+        int r = map_put(m->namespaces, id, n);
+        if (r < 0)
+                return r;
+        r = strmap_put(m->namespace_ids, n->name, n);
+        if (r < 0) {
+                map_remove(m->namespaces, id);
+                return r;
+        }
+        *ret = TAKE_PTR(n);
+        return 0;
+}
+
+int namespaces_load(SessionManager *m) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        Namespace *n;
+        int r = store_query(m->reader, &c, STATE_NAMESPACE_LIST, NULL, 0);
+
+        if (r < 0)
+                return r;
+        while ((r = store_next(c)) > 0) {
+                if (map_get(m->namespaces, store_id(c, 0)))
+                        continue;
+                r = namespace_add(m, store_id(c, 0), store_text(c, 1, NULL), true, &n);
+                if (r < 0)
+                        return r;
+        }
+        return r;
+}
+
+void namespaces_free(SessionManager *m) {
+        uint64_t id;
+        void *value;
+
+        strmap_free(m->namespace_ids);
+        if (!m->namespaces)
+                return;
+        for (size_t cursor = 0; map_next(m->namespaces, &cursor, &id, &value);)
+                free(value);
+        map_free(m->namespaces);
+}
+
+int session_namespace(SessionManager *m, const char *name, bool create, uint64_t *ret) {
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+
+        Namespace *n = strmap_get(m->namespace_ids, name);
+        if (!n && !create)
+                return -ENOENT;
+        if (!n) {
+                int r = namespace_add(m, id_new(), name, false, &n);
+                if (r < 0)
+                        return r;
+        }
+        *ret = n->id;
+        return 0;
+}
+
+const char *session_namespace_name(const SessionManager *m, uint64_t id) {
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+
+        const Namespace *n = map_get(m->namespaces, id);
+        return n ? n->name : NULL;
+}
+
+int namespace_use(SessionTxn *t, uint64_t id) {
+        Namespace *n = map_get(t->manager->namespaces, id);
+
+        if (!n)
+                return -ENOENT;
+        if (n->is_submitted)
+                return 0;
+        t->namespace = n;
+        STORE_ADD(t->store, STATE_NAMESPACE_INSERT, STORE_ID(n->id), STORE_TEXT(n->name));
+        return 0;
+}
+
+/* ---- API tokens ---- */
+
+static void token_free(Token *t) {
+        free((void *) (uintptr_t) t->info.scope);
+        free((void *) (uintptr_t) t->info.name);
+        free(t);
+}
+
+static int token_new(const TokenInfo *info, const uint8_t hash[static HASH_SIZE], Token **ret) {
+        Token *t = calloc(1, sizeof(Token));
+
+        if (!t)
+                return -ENOMEM;
+        t->info = *info;
+        t->info.scope = strdup(info->scope);
+        t->info.name = info->name ? strdup(info->name) : NULL;
+        memcpy(t->hash, hash, HASH_SIZE);
+        if (!t->info.scope || (info->name && !t->info.name)) {
+                token_free(t);
+                return -ENOMEM;
+        }
+        *ret = t;
+        return 0;
+}
+
+static int token_index(SessionManager *m, Token *t) {
+        t->next = map_get(m->tokens, hash_key(t->hash));
+
+        int r = map_put(m->tokens, hash_key(t->hash), t);
+        return MIN(r, 0);
+}
+
+static void token_unindex(SessionManager *m, uint64_t id) {
+        uint64_t key;
+        void *value;
+
+        for (size_t cursor = 0; map_next(m->tokens, &cursor, &key, &value);) {
+                Token *first = value, **at = &first;
+                while (*at && (*at)->info.id != id)
+                        at = &(*at)->next;
+                if (!*at)
+                        continue;
+                Token *found = *at;
+                *at = found->next;
+                if (first)
+                        (void) map_put(m->tokens, key, first); /* replaces: needs no memory */
+                else
+                        map_remove(m->tokens, key);
+                token_free(found);
+                return;
+        }
+}
+
+int tokens_load(SessionManager *m) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        int r = store_query(m->reader, &c, STATE_TOKEN_LIST, NULL, 0);
+
+        if (r < 0)
+                return r;
+        while ((r = store_next(c)) > 0) {
+                size_t n = 0;
+                const uint8_t *hash = store_blob(c, 1, &n);
+                TokenInfo info = {
+                        .id = store_id(c, 0),
+                        .namespace_id = store_id(c, 2),
+                        .scope = store_text(c, 3, NULL),
+                        .name = store_text(c, 4, NULL),
+                        .created_at = store_id(c, 5),
+                        .expires_at = store_id(c, 6),
+                };
+                Token *t;
+                if (n != HASH_SIZE)
+                        return -EUCLEAN;
+                r = token_new(&info, hash, &t);
+                if (r < 0)
+                        return r;
+                r = token_index(m, t);
+                if (r < 0) {
+                        token_free(t);
+                        return r;
+                }
+        }
+        return r;
+}
+
+void tokens_free(SessionManager *m) {
+        uint64_t key;
+        void *value;
+
+        if (!m->tokens)
+                return;
+        for (size_t cursor = 0; map_next(m->tokens, &cursor, &key, &value);)
+                for (Token *t = value; t;) {
+                        Token *next = t->next;
+                        token_free(t);
+                        t = next;
+                }
+        map_free(m->tokens);
+}
+
+typedef struct TokenJob {
+        SessionManager *manager;
+        Token *token;
+        SessionDoneFn done;
+        void *userdata;
+} TokenJob;
+
+static void token_stored(int r, Session *s, uint64_t id, void *userdata) {
+        _cleanup_free_ TokenJob *job = userdata;
+
+        if (r >= 0)
+                r = token_index(job->manager, job->token);
+        if (r < 0)
+                token_free(job->token);
+        if (job->done)
+                job->done(r, s, id, job->userdata);
+}
+
+static int token_submit(SessionManager *m, const Token *token, TokenJob *job) {
+        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        const TokenInfo *i = &token->info;
+        int r = txn_new(m, NULL, &t);
+
+        if (r >= 0)
+                r = namespace_use(t, i->namespace_id);
+        if (r < 0)
+                return r;
+        STORE_ADD(t->store, STATE_TOKEN_INSERT, STORE_ID(i->id), STORE_BLOB(token->hash, HASH_SIZE),
+                  STORE_ID(i->namespace_id), STORE_TEXT(i->scope), STORE_TEXT(i->name),
+                  STORE_INT((int64_t) i->created_at), STORE_ID(i->expires_at));
+        return txn_submit(TAKE_PTR(t), i->id, token_stored, job);
+}
+
+int session_token_create(SessionManager *m,
+                         uint64_t namespace_id,
+                         const char *scope,
+                         const char *name,
+                         usec_t expires_at,
+                         const uint8_t hash[static 32],
+                         SessionDoneFn done,
+                         void *userdata) {
+        TokenInfo info = { id_new(), namespace_id, scope, name, clock_realtime(), expires_at };
+        Token *token;
+
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        if (m->is_shutting_down)
+                return SESSION_E_SHUTTING_DOWN;
+        _cleanup_free_ TokenJob *job = malloc(sizeof(TokenJob));
+        int r = job ? token_new(&info, hash, &token) : -ENOMEM;
+        if (r < 0)
+                return r;
+        *job = (TokenJob){ m, token, done, userdata };
+        r = token_submit(m, token, job);
+        if (r < 0) {
+                token_free(token);
+                return r;
+        }
+        (void) TAKE_PTR(job);
+        return 0;
+}
+
+int session_token_revoke(SessionManager *m, uint64_t token, SessionDoneFn done, void *userdata) {
+        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        int r = txn_new(m, NULL, &t);
+
+        if (r < 0)
+                return r;
+        STORE_ADD(t->store, STATE_TOKEN_DELETE, STORE_ID(token));
+        r = txn_submit(TAKE_PTR(t), token, done, userdata);
+        if (r < 0)
+                return r;
+        /* At once, before it is on disk: who revokes wants it gone. Should the commit fail, the
+         * token is back after a restart, and the caller was told of the failure. */
+        token_unindex(m, token);
+        return 0;
+}
+
+bool session_token_find(SessionManager *m, const uint8_t hash[static 32], TokenInfo *ret) {
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        for (Token *t = map_get(m->tokens, hash_key(hash)); t; t = t->next) {
+                if (sodium_memcmp(t->hash, hash, HASH_SIZE) != 0)
+                        continue;
+                if (t->info.expires_at > 0 && t->info.expires_at <= clock_realtime())
+                        return false;
+                *ret = t->info;
+                return true;
+        }
+        return false;
+}
+
+void session_token_foreach(SessionManager *m, void (*fn)(const TokenInfo *t, void *u), void *u) {
+        uint64_t key;
+        void *value;
+
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        for (size_t cursor = 0; map_next(m->tokens, &cursor, &key, &value);)
+                for (Token *t = value; t; t = t->next)
+                        fn(&t->info, u);
+}
+
+/* ---- run tokens ---- */
+
+void token_of_run_new(char ret[static RUN_TOKEN_SIZE], uint8_t ret_hash[static HASH_SIZE]) {
+        uint8_t secret[32];
+
+        randombytes_buf(secret, sizeof(secret));
+        memcpy(ret, "agd_", 4);
+        hex_encode(secret, sizeof(secret), ret + 4);
+        explicit_bzero(secret, sizeof(secret));
+        /* As every token is hashed: plain BLAKE2b-256 of its text. */
+        crypto_generichash(ret_hash, HASH_SIZE, (const uint8_t *) ret, strlen(ret), NULL, 0);
+}
+
+int open_run_index(SessionManager *m, OpenRun *run) {
+        uint64_t key = hash_key(run->hash);
+        int r = map_put(m->by_run, run->id, run);
+
+        if (r < 0)
+                return r;
+        run->hash_next = map_get(m->run_tokens, key);
+        r = map_put(m->run_tokens, key, run);
+        if (r < 0)
+                map_remove(m->by_run, run->id);
+        return MIN(r, 0);
+}
+
+void open_run_unindex(SessionManager *m, OpenRun *run) {
+        uint64_t key = hash_key(run->hash);
+        OpenRun *first = map_get(m->run_tokens, key), **at = &first;
+
+        map_remove(m->by_run, run->id);
+        while (*at && *at != run)
+                at = &(*at)->hash_next;
+        if (*at)
+                *at = run->hash_next;
+        if (first)
+                (void) map_put(m->run_tokens, key, first); /* replaces: needs no memory */
+        else
+                map_remove(m->run_tokens, key);
+}
+
+void open_run_remove(Session *s) {
+        SessionManager *m = s->manager;
+        OpenRun *run = TAKE_PTR(s->open_run);
+
+        if (!run)
+                return;
+        open_run_unindex(m, run);
+        memcpy(m->stale_tokens[m->n_stale_tokens++ % STALE_TOKENS], run->hash, HASH_SIZE);
+        free(run);
+}
+
+static bool token_is_stale(const SessionManager *m, const uint8_t hash[static HASH_SIZE]) {
+        size_t n = MIN(m->n_stale_tokens, (size_t) STALE_TOKENS);
+
+        for (size_t i = 0; i < n; i++)
+                if (sodium_memcmp(m->stale_tokens[i], hash, HASH_SIZE) == 0)
+                        return true;
+        return false;
+}
+
+Session *session_run_token_find(SessionManager *m,
+                                const uint8_t hash[static 32],
+                                uint64_t *ret_run,
+                                bool *ret_stale) {
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        *ret_stale = false;
+        for (OpenRun *r = map_get(m->run_tokens, hash_key(hash)); r; r = r->hash_next)
+                if (sodium_memcmp(r->hash, hash, HASH_SIZE) == 0) {
+                        *ret_run = r->id;
+                        return r->session;
+                }
+        *ret_stale = token_is_stale(m, hash);
+        return NULL;
+}
+
+Session *session_of_run(SessionManager *m, uint64_t run) {
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+
+        OpenRun *r = map_get(m->by_run, run);
+        return r ? r->session : NULL;
+}
