@@ -151,10 +151,11 @@ static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
                 .window_start = info->start_window,
                 .window_count = info->start_count,
         };
-        uint64_t random = 0;
+        uint64_t random;
         usec_t delay = 0;
 
-        (void) getrandom(&random, sizeof(random), GRND_NONBLOCK);
+        if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
+                random = clock_monotonic();
         if (info->message_count > u->messages_at_start)
                 state.restarts = 0;
         if (u->must_end) { /* the next daemon goes on with it at once */

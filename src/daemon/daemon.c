@@ -34,8 +34,7 @@
 #include "store/schema-state.h"
 #include "sup/sup.h"
 
-#define DAEMON_MAGIC        0x44414d4eU
-#define HELPER_DIR_FALLBACK AGENTD_HELPER_DIR
+#define DAEMON_MAGIC 0x44414d4eU
 
 struct Daemon {
         uint32_t magic;
@@ -148,7 +147,7 @@ static int helper_path(const char *name, char **ret) {
         path = path_join(dir, name);
         if (path && access(path, X_OK) < 0) {
                 free(path);
-                path = path_join(HELPER_DIR_FALLBACK, name);
+                path = path_join(AGENTD_HELPER_DIR, name);
         }
         if (!path)
                 return -ENOMEM;
@@ -186,7 +185,7 @@ static int daemon_find_url(Daemon *d) {
                         struct sockaddr_in in;
                         struct sockaddr_in6 in6;
                 } addr;
-                char host[INET6_ADDRSTRLEN] = "127.0.0.1";
+                char host[INET6_ADDRSTRLEN] = "127.0.0.1", literal[INET6_ADDRSTRLEN + 2] = "[";
                 socklen_t n = sizeof(addr);
 
                 if (getsockname(d->args->listen_fds[i], &addr.sa, &n) < 0)
@@ -199,10 +198,13 @@ static int daemon_find_url(Daemon *d) {
                         return 0;
                 }
                 if (addr.sa.sa_family == AF_INET6) {
-                        bool any = IN6_IS_ADDR_UNSPECIFIED(&addr.in6.sin6_addr);
-                        (void) inet_ntop(AF_INET6, &addr.in6.sin6_addr, host, sizeof(host));
-                        (void) snprintf(d->url, sizeof(d->url),
-                                        any ? "http://127.0.0.1:%2$u" : "http://[%1$s]:%2$u", host,
+                        if (!IN6_IS_ADDR_UNSPECIFIED(&addr.in6.sin6_addr)) {
+                                (void) inet_ntop(AF_INET6, &addr.in6.sin6_addr, literal + 1,
+                                                 sizeof(literal) - 2);
+                                (void) strncat(literal, "]", sizeof(literal) - strlen(literal) - 1);
+                        }
+                        (void) snprintf(d->url, sizeof(d->url), "http://%s:%u",
+                                        literal[1] ? literal : host,
                                         (unsigned) ntohs(addr.in6.sin6_port));
                         return 0;
                 }
