@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -93,11 +94,23 @@ static int step_folder(const ExecJob *job) {
         return chdir(job->folder) < 0 ? errno_neg() : 0;
 }
 
+/* With the keeper that started us dead, no one has been told that this run exists. Without a cgroup
+ * it could not even be found: so it had better not begin. */
+static bool start_is_watched(void) {
+        struct pollfd status = { .fd = EXEC_STATUS_FD };
+
+        return poll(&status, 1, 0) <= 0 || !(status.revents & POLLERR);
+}
+
+static int step_program(const ExecJob *job) {
+        return start_is_watched() ? exec_program(job) : -EPIPE;
+}
+
 static const ExecStepFn steps[_EXEC_STEP_MAX] = {
         [EXEC_STEP_CGROUP] = step_cgroup,       [EXEC_STEP_SESSION] = step_session,
         [EXEC_STEP_SUBREAPER] = exec_subreaper, [EXEC_STEP_OUTPUT] = step_output,
         [EXEC_STEP_RLIMIT] = step_rlimit,       [EXEC_STEP_NICE] = step_nice,
-        [EXEC_STEP_FOLDER] = step_folder,       [EXEC_STEP_PROGRAM] = exec_program,
+        [EXEC_STEP_FOLDER] = step_folder,       [EXEC_STEP_PROGRAM] = step_program,
 };
 
 static int read_job(ExecJob *ret) {

@@ -108,7 +108,7 @@ static KeeperMsgType start_daemon(Keeper *k, const int *fds, size_t n_fds) {
         keeper_listen_close(k);
         memcpy(k->listen, fds, n_fds * sizeof(int));
         k->n_listen = (unsigned) n_fds;
-        k->quitting = k->keep_runs = false;
+        k->quitting = k->keep_runs = k->gave_up = false;
         k->term_at = USEC_INFINITY;
         k->daemon.failures = 0;
         keeper_daemon_start(k);

@@ -168,8 +168,7 @@ void keeper_daemon_gone(Keeper *k, int status) {
                 return;
         }
         if (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG) {
-                log_full(LOG_LEVEL_ERROR, 0,
-                         "agentd cannot be started like this; what it said is above");
+                (void) log_error(0, "agentd cannot be started like this; what it said is above");
                 k->quitting = k->keep_runs = k->gave_up = true;
                 keeper_listen_close(k);
                 return;

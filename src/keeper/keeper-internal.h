@@ -188,6 +188,12 @@ int keeper_proc_stat_parse(const char *text, KeeperProcStat *ret);
 /* In a fresh child: what must not be inherited from the keeper. Async-signal-safe. */
 void keeper_child_reset(const Keeper *k);
 
+/* ---- exits.c ---- */
+
+/* What ended and was not freed, from and to the runtime folder. */
+void keeper_exits_load(Keeper *k);
+void keeper_exits_save(Keeper *k);
+
 /* ---- output.c ---- */
 
 /* Takes the five descriptors from KEEPER_FD_OUT on; they belong to the run even on failure. */

@@ -117,9 +117,10 @@ static int run(Keeper *k) {
         r = begin(k);
         if (r < 0)
                 return r;
-        if (k->options.adopt_fd < 0)
+        if (k->options.adopt_fd < 0) {
+                keeper_exits_load(k);
                 keeper_daemon_start(k);
-        else {
+        } else {
                 r = keeper_daemon_adopt(k, k->options.daemon_pidfd);
                 if (r < 0)
                         return log_error(r, "cannot join the daemon");
@@ -130,6 +131,7 @@ static int run(Keeper *k) {
         for (unsigned i = 0; i < k->high; i++)
                 if (k->runs[i].used)
                         keeper_output_drain(k, &k->runs[i]);
+        keeper_exits_save(k);
         keeper_control_close(k);
         return k->gave_up ? -ECANCELED : r;
 }

@@ -83,7 +83,8 @@ int keeper_msg_recv(int fd, KeeperMsg *ret, int *ret_fds, size_t max_fds, size_t
                 return -EBADMSG;
         }
         *ret = msg;
-        memcpy(ret_fds, fds, n_fds * sizeof(int));
+        if (n_fds > 0)
+                memcpy(ret_fds, fds, n_fds * sizeof(int));
         *ret_n_fds = n_fds;
         return 1;
 }

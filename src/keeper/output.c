@@ -8,7 +8,7 @@
  * killed keeper did not get to write is made up for when the run is adopted.
  *
  * An agent never waits for a disk: when the file refuses bytes they go to /dev/null, are counted,
- * and a gap record says how many once the stream is written to again. The pipe's other end is open
+ * and a gap record says how many, as soon as the index takes it. The pipe's other end is open
  * read-write in the agent, so EOF never comes while the tree lives; afterwards the FIFO hangs up,
  * and is no longer polled (it would be ready for ever), but still drained at FREE, for what may
  * have come in between. */
@@ -103,10 +103,11 @@ static ssize_t drop(Keeper *k, KeeperRun *r, unsigned stream, int error) {
         n = splice(o->fifo, NULL, k->null, NULL, PIECE_BYTES, SPLICE_F_NONBLOCK);
         if (n <= 0)
                 return n;
-        if (o->gap == 0)
+        if (r->slot.dropped_bytes == 0)
                 (void) log_warning(error, "run %016lx: output is lost", (unsigned long) r->slot.run);
         o->gap += (uint64_t) n;
         r->slot.dropped_bytes += (uint64_t) n;
+        put_gap(r, stream);
         return n;
 }
 

@@ -11,7 +11,8 @@
  * becomes a subreaper, opens the control socket DIR/keeper.sock, and starts the daemon: PATH ARGS…
  * --keeper-fd 3 --listen-fds N, with the SEQPACKET pair's end at 3 and the listening sockets at 4….
  * When the daemon dies it starts it again at once (then 0.1 s, 0.2 s … 5 s when it keeps dying
- * within 5 s of its start).
+ * within 5 s of its start). The exit status EX_CONFIG says that this cannot help: then the keeper
+ * does as after QUIT with keep_runs, and ends with a status of 1.
  * - Started by a daemon whose keeper died: the same plus --adopt-fd FD (the pair's other end) and
  *   --daemon-pidfd FD (the daemon, adopted). It waits up to 5 s for DIR/keeper.lock.
  * - First packet on a link, keeper → daemon: HELLO, then one SLOT for each used slot, then
@@ -19,7 +20,8 @@
  * - QUIT by the daemon: the keeper closes the listening sockets, will not start the daemon again,
  * and leaves as soon as no run lives. Until then `agentd start` may say START on the control
  * socket, with new listening sockets: the keeper starts the daemon again with them. As PID 1 it
- * leaves when the daemon has gone and all is empty.
+ * leaves when the daemon has gone and all is empty. Ends that were not freed by then are kept in
+ * DIR/keeper.exits, and the next keeper that is not an adopting one has them in its slots.
  * - SIGTERM or SIGINT to the keeper: it sends TERMINATE to the daemon (or restarts nothing if there
  * is none), which does the graceful stop and answers with QUIT. A second one after 5 s, or a daemon
  * that does not answer within 90 s: the keeper ends the daemon and leaves; agents live on.

@@ -159,6 +159,36 @@ static void test_agent_waits_for_room_without_a_keeper_and_nothing_is_lost(void 
         agent_done(&a);
 }
 
+static void test_run_whose_start_nobody_saw_does_not_begin(void **state) {
+        Rig *rig = *state;
+        char text[8];
+        Agent a;
+
+        rig_adopt(rig);
+        agent_init(rig, &a, "echo began > began");
+        /* A FIFO for its first step to wait in. */
+        a.job.cgroup = agent_path(&a, "cgroup");
+        assert_int_equal(mkdir(a.job.cgroup, 0700), 0);
+        _cleanup_free_ char *procs = agent_path(&a, "cgroup/cgroup.procs");
+        _cleanup_free_ char *began = agent_path(&a, "began");
+        assert_int_equal(mkfifo(procs, 0600), 0);
+        agent_send_spawn(rig, &a);
+        pid_t pid = rig_only_child(rig);
+        rig_kill_keeper(rig);
+
+        int fd = open(procs, O_RDONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        wait_readable(fd);
+        assert_int_equal(read(fd, text, sizeof(text)), 1);
+        (void) close(fd);
+        int status = 0;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), 127);
+        assert_int_equal(access(began, F_OK), -1);
+        agent_done(&a);
+}
+
 static void test_index_covers_all_bytes_after_adoption(void **state) {
         Rig *rig = *state;
         KeeperIndexRecord last;
@@ -177,7 +207,8 @@ static void test_index_covers_all_bytes_after_adoption(void **state) {
         agent_adopt(rig, &a);
         agent_signal(rig, &a, SIGKILL);
         (void) rig_expect(rig, KEEPER_EXITED, a.run);
-        _cleanup_free_ char *index = agent_log(&a, 2, &n), *out = agent_log(&a, 0, &n_out);
+        _cleanup_free_ char *index = agent_log(&a, 2, &n);
+        free(agent_log(&a, 0, &n_out));
         assert_true(n >= sizeof(last) && n % sizeof(last) == 0);
         memcpy(&last, index + n - sizeof(last), sizeof(last));
         assert_int_equal(last.end, n_out);
@@ -229,6 +260,7 @@ int main(void) {
                 TEST(test_exit_between_two_keepers_is_known),
                 TEST(test_wrong_process_is_neither_adopted_nor_signalled),
                 TEST(test_agent_waits_for_room_without_a_keeper_and_nothing_is_lost),
+                TEST(test_run_whose_start_nobody_saw_does_not_begin),
                 TEST(test_index_covers_all_bytes_after_adoption),
                 TEST(test_new_keeper_waits_for_the_lock_of_the_old),
                 cmocka_unit_test(test_stat_line_is_parsed_whatever_the_name),

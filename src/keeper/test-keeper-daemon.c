@@ -276,6 +276,67 @@ static void test_service_manager_is_told(void **state) {
         (void) close(fd);
 }
 
+static void test_ends_that_nobody_heard_of_outlive_the_keeper(void **state) {
+        Rig *rig = *state;
+        Agent a, b, failed;
+
+        begin(rig, 0);
+        agent_init(rig, &a, "exec sleep 1000");
+        agent_spawn(rig, &a);
+        agent_init(rig, &b, "exit 44");
+        agent_spawn(rig, &b);
+        (void) rig_expect(rig, KEEPER_EXITED, b.run);
+        agent_init_argv(rig, &failed, (const char *[]){ "no-such-program", NULL });
+        agent_send_spawn(rig, &failed);
+        (void) rig_expect(rig, KEEPER_FAILED, failed.run);
+        rig_send(rig, (KeeperMsg){ .type = KEEPER_QUIT, .quit = { .keep_runs = 1 } });
+        rig_kill_stub(rig);
+        rig->link = fd_close(rig->link);
+        assert_int_equal(pidfd_send_signal(a.pidfd, SIGUSR2, NULL, 0), 0);
+        assert_int_equal(rig_wait_keeper(rig), 0);
+
+        for (unsigned i = 0; i < 2; i++) { /* the second time after a kill, without a FREE */
+                if (rig->keeper != 0)
+                        rig_kill_keeper(rig);
+                rig_serve(rig, 0);
+                rig_enter(rig);
+                assert_int_equal(rig_expect(rig, KEEPER_HELLO, 0).hello.n_slots, 3);
+                assert_int_equal(rig_expect(rig, KEEPER_SLOT, a.run).slot.exit_signal, SIGUSR2);
+                assert_int_equal(rig_expect(rig, KEEPER_SLOT, b.run).slot.exit_code, 44);
+                assert_int_equal(rig_expect(rig, KEEPER_SLOT, failed.run).slot.state,
+                                 KEEPER_RUN_FAILED);
+                (void) rig_expect(rig, KEEPER_SLOTS_END, 0);
+                KeeperMsg msg = rig_expect(rig, KEEPER_FAILED, failed.run);
+                assert_int_equal(msg.failed.step, EXEC_STEP_PROGRAM);
+        }
+        agent_release(rig, &a);
+        agent_release(rig, &b);
+        agent_release(rig, &failed);
+        rig_send(rig, (KeeperMsg){ .type = KEEPER_QUIT });
+        rig_kill_stub(rig);
+        assert_int_equal(rig_wait_keeper(rig), 0);
+        _cleanup_free_ char *file = path_join(rig->dir, "keeper.exits");
+        assert_int_equal(access(file, F_OK), -1);
+        agent_done(&a);
+        agent_done(&b);
+        agent_done(&failed);
+}
+
+static void test_foreign_file_of_ends_is_ignored(void **state) {
+        Rig *rig = *state;
+        _cleanup_free_ char *file = path_join(rig->dir, "keeper.exits");
+
+        assert_int_equal(fs_write_file_atomic(AT_FDCWD, file, "agtexit\0rubbish", 15, 0600), 0);
+        begin(rig, 0); /* expects no slots */
+}
+
+static void test_keeper_gives_up_on_a_daemon_that_cannot_run(void **state) {
+        Rig *rig = *state;
+
+        rig_serve_program(rig, "/bin/sh", (const char *[]){ "-c", "exit 78", NULL });
+        assert_int_equal(rig_wait_keeper(rig), 1);
+}
+
 static void test_backoff_begins_at_once_and_ends_at_five_seconds(void **state) {
         usec_t before = 0;
 
@@ -304,6 +365,9 @@ int main(void) {
                 TEST(test_idle_control_connections_do_not_keep_others_out),
                 TEST(test_second_keeper_names_the_first),
                 TEST(test_service_manager_is_told),
+                TEST(test_ends_that_nobody_heard_of_outlive_the_keeper),
+                TEST(test_foreign_file_of_ends_is_ignored),
+                TEST(test_keeper_gives_up_on_a_daemon_that_cannot_run),
                 cmocka_unit_test(test_backoff_begins_at_once_and_ends_at_five_seconds),
         };
 

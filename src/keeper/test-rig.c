@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/inotify.h>
 #include <sys/pidfd.h>
@@ -147,33 +148,39 @@ static int listen_at(const Rig *rig, const char *name, int type) {
         return fd;
 }
 
-void rig_serve(Rig *rig, int n_listen) {
-        char runs[16], listen_text[16], *stub, *door;
-        int sockets[2] = { -EBADF, -EBADF };
+static void serve(Rig *rig, const char *path, const char *const *daemon_args, const int *fds, int n) {
+        char runs[16], listen_text[16], *args[24] = {};
+        _cleanup_strv_ char **copy = NULL;
 
         (void) snprintf(runs, sizeof(runs), "%u", rig->max_runs);
-        (void) snprintf(listen_text, sizeof(listen_text), "%d", n_listen);
-        rig->door = listen_at(rig, "door", SOCK_SEQPACKET);
+        (void) snprintf(listen_text, sizeof(listen_text), "%d", n);
+        const char *const fixed[] = { "--runtime", rig->dir,   "--max-runs", runs, "--listen-fds",
+                                      listen_text, "--daemon", path,         "--" };
+        for (size_t i = 0; i < ELEMENTSOF(fixed); i++)
+                ASSERT_OK(strv_extend(&copy, fixed[i]));
+        while (*daemon_args)
+                ASSERT_OK(strv_extend(&copy, *daemon_args++));
+        assert_true(strv_length(copy) < ELEMENTSOF(args));
+        memcpy(args, copy, sizeof(char *) * strv_length(copy));
+        start_keeper(rig, fds, n, args);
+}
+
+void rig_serve_program(Rig *rig, const char *path, const char *const *args) {
+        serve(rig, path, args, NULL, 0);
+}
+
+void rig_serve(Rig *rig, int n_listen) {
+        _cleanup_free_ char *stub = path_join(rig->programs, "test-keeper-stub"),
+                            *door = path_join(rig->dir, "door");
+        int sockets[2] = { -EBADF, -EBADF };
+
+        if (rig->door < 0)
+                rig->door = listen_at(rig, "door", SOCK_SEQPACKET);
         for (int i = 0; i < n_listen; i++)
                 sockets[i] = listen_at(rig, i ? "listen-1" : "listen-0", SOCK_STREAM);
-        stub = path_join(rig->programs, "test-keeper-stub");
-        door = path_join(rig->dir, "door");
-        char *args[] = { (char[]){ "--runtime" },
-                         rig->dir,
-                         (char[]){ "--max-runs" },
-                         runs,
-                         (char[]){ "--listen-fds" },
-                         listen_text,
-                         (char[]){ "--daemon" },
-                         stub,
-                         (char[]){ "--" },
-                         door,
-                         NULL };
-        start_keeper(rig, sockets, n_listen, args);
+        serve(rig, stub, (const char *[]){ door, NULL }, sockets, n_listen);
         for (int i = 0; i < n_listen; i++)
                 (void) fd_close(sockets[i]);
-        free(stub);
-        free(door);
 }
 
 void rig_enter(Rig *rig) {
@@ -198,6 +205,22 @@ void rig_enter(Rig *rig) {
                 (void) fd_close(rig->listening[i]);
         rig->n_listening = (int) n_fds - 1;
         memcpy(rig->listening, fds + 1, sizeof(int) * (n_fds - 1));
+}
+
+pid_t rig_only_child(Rig *rig) {
+        _cleanup_free_ char *path =
+                str_printf("/proc/%d/task/%d/children", (int) rig->keeper, (int) rig->keeper);
+        pid_t pid = 0;
+
+        /* /proc has no events; the child is microseconds away. */
+        while (pid == 0) {
+                _cleanup_free_ char *text = NULL;
+
+                ASSERT_OK(fs_read_file(AT_FDCWD, path, 4096, &text, NULL));
+                pid = (pid_t) strtol(text, NULL, 10);
+                (void) sched_yield();
+        }
+        return pid;
 }
 
 void rig_kill_stub(Rig *rig) {

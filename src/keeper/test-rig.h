@@ -49,11 +49,16 @@ void rig_adopt_only(Rig *rig);
 /* A keeper that starts stub daemons; rig_enter() waits for the next one and takes its place. n sockets listen. */
 void rig_serve(Rig *rig, int n_listen);
 void rig_enter(Rig *rig);
+/* … or the program of a daemon that is no stub; args are copied for the call only. */
+void rig_serve_program(Rig *rig, const char *path, const char *const *args);
 void rig_kill_stub(Rig *rig);
 /* SIGKILL, reaped. */
 void rig_kill_keeper(Rig *rig);
 /* Waits until the keeper leaves; its exit status. */
 int rig_wait_keeper(Rig *rig);
+
+/* The keeper's child, as soon as it has one. */
+pid_t rig_only_child(Rig *rig);
 
 void rig_send(Rig *rig, KeeperMsg msg);
 /* The next message. */
