@@ -2,14 +2,15 @@
 #pragma once
 
 /* Workspaces: the files of a session's folder as git trees in a bare repository of the daemon's own
- * (libgit2's object database, one per namespace, outside the workspace). The agent's own .git is never
- * touched: we walk the folder ourselves; nested repositories are plain folders without their .git.
- * What a git tree cannot hold (empty folders, the full mode) and what was skipped (over the size limit, ignored by
- * .gitignore, sockets, devices, unreadable) is in a manifest blob `.agentd-manifest` of the tree's wrapper: the tree stored is
- * { "files": tree, "manifest": blob }.
+ * (libgit2's object database, one per namespace, outside the workspace). The agent's own .git is
+ * never touched: we walk the folder ourselves; nested repositories are plain folders without their
+ * .git. What a git tree cannot hold (empty folders, the full mode) and what was skipped (over the
+ * size limit, ignored by .gitignore, sockets, devices, unreadable) is in a manifest blob
+ * `.agentd-manifest` of the tree's wrapper: the tree stored is { "files": tree, "manifest": blob }.
  *
- * Work runs in the pool (base/pool.h), one operation per workspace at a time; results come back on the loop
- * thread. libgit2 is loaded when first used (a module of our own, agentd-workspace.so), because few runs need it. */
+ * Work runs in the pool (base/pool.h), one operation per workspace at a time; results come back on
+ * the loop thread. libgit2 is loaded when first used (a module of our own, agentd-workspace.so),
+ * because few runs need it. */
 
 #include <systemd/sd-event.h>
 
@@ -20,29 +21,51 @@
 typedef struct WorkspaceManager WorkspaceManager;
 
 typedef struct WorkspaceResult {
-        uint8_t tree[WORKSPACE_TREE_SIZE]; /* snapshot: the tree; restore: the tree that was there before (pre-restore) */
-        uint64_t files, bytes, changed, skipped;
-        char message[256]; /* for people, when r < 0 or something was skipped */
+        /* snapshot: the tree; restore: the tree that was there before (pre-restore); materialize: the tree */
+        uint8_t tree[WORKSPACE_TREE_SIZE];
+        uint64_t files; /* files and links in the tree */
+        uint64_t bytes; /* snapshot: their sizes; else bytes written */
+        uint64_t changed; /* snapshot: added, altered, removed since the last one; else written or removed */
+        uint64_t skipped;  /* there but not recorded (but for .gitignore); or not brought back */
+        char message[256]; /* for people, when r < 0 or something was skipped; else "" */
 } WorkspaceResult;
+/* result is never NULL and lives as long as the call. */
 typedef void (*WorkspaceDoneFn)(int r, const WorkspaceResult *result, void *userdata);
 
-/* data_dir: repositories are DATA/workspaces/NAMESPACE.git and stat caches DATA/workspaces/cache/. module_path: the module, NULL: beside the program,
- * then the installed place. */
-int workspace_manager_new(WorkspaceManager **ret, sd_event *event, const char *data_dir, const char *module_path,
+/* data_dir: repositories are DATA/workspaces/NAMESPACE.git and stat caches DATA/workspaces/cache/.
+ * module_path: the module, NULL: beside the program, then the installed place. */
+int workspace_manager_new(WorkspaceManager **ret,
+                          sd_event *event,
+                          const char *data_dir,
+                          const char *module_path,
                           uint64_t file_size_max /* 0: 64 MiB */);
 /* Waits for work under way. */
 WorkspaceManager *workspace_manager_free(WorkspaceManager *m);
 DEFINE_CLEANUP(WorkspaceManager *, workspace_manager_free);
 
-/* Records the folder; only files whose (size, mtime, ctime, inode) changed since the cached snapshot are read. -ENOENT: no such folder. */
-int workspace_snapshot(WorkspaceManager *m, uint64_t namespace_id, const char *folder, WorkspaceDoneFn done, void *userdata);
-/* Brings the folder to the tree: only what differs is written, each file by write-temp-and-rename; files that are not in the
- * tree and not ignored/skipped are removed. An intent file DATA/workspaces/restore-HASH (folder, tree) is written first and removed last, so
- * that workspace_recover() can finish an interrupted restore. */
-int workspace_restore(WorkspaceManager *m, uint64_t namespace_id, const char *folder, const uint8_t tree[static WORKSPACE_TREE_SIZE],
-                      WorkspaceDoneFn done, void *userdata);
+/* Records the folder; only files whose (size, mtime, ctime, inode) changed since the cached
+ * snapshot are read. -ENOENT: no such folder. */
+int workspace_snapshot(WorkspaceManager *m,
+                       uint64_t namespace_id,
+                       const char *folder,
+                       WorkspaceDoneFn done,
+                       void *userdata);
+/* Brings the folder to the tree: only what differs is written, each file by write-temp-and-rename;
+ * files that are not in the tree and not ignored/skipped are removed. An intent file
+ * DATA/workspaces/restore-HASH (folder, tree) is written first and removed last, so that
+ * workspace_recover() can finish an interrupted restore. */
+int workspace_restore(WorkspaceManager *m,
+                      uint64_t namespace_id,
+                      const char *folder,
+                      const uint8_t tree[static WORKSPACE_TREE_SIZE],
+                      WorkspaceDoneFn done,
+                      void *userdata);
 /* The same into a folder that is empty or does not exist yet (fork). -ENOTEMPTY. */
-int workspace_materialize(WorkspaceManager *m, uint64_t namespace_id, const char *folder, const uint8_t tree[static WORKSPACE_TREE_SIZE],
-                          WorkspaceDoneFn done, void *userdata);
+int workspace_materialize(WorkspaceManager *m,
+                          uint64_t namespace_id,
+                          const char *folder,
+                          const uint8_t tree[static WORKSPACE_TREE_SIZE],
+                          WorkspaceDoneFn done,
+                          void *userdata);
 /* Finishes interrupted restores; blocking, at start, before anything runs. *ret_n: how many. */
 int workspace_recover(WorkspaceManager *m, unsigned *ret_n);

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The manifest: what a git tree cannot say, as lines that people can read with `git show TREE:manifest`.
+ *
+ *     agentd-workspace 1
+ *     folder 0700 - cache            a folder that is empty, or whose mode is not 0755
+ *     file 0600 1000:1000 key.pem    a file whose mode is not 0644 or 0755; owner if not the workspace's
+ *     link 0777 0:0 current          a link with an owner of its own
+ *     skip size - big.iso            there, but not recorded, and why
+ *
+ * One line per exception, in the list's order, so the same folder has the same manifest. Times are not in it: touching a file
+ * is no change. Control characters and '%' in names are %XX. The folder itself is ".". A newer
+ * version of the format will have another number in its first line and is refused. */
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "session/workspace-internal.h"
+
+#define FIRST_LINE "agentd-workspace 1"
+
+static const char *const skip_names[_WORKSPACE_SKIP_MAX] = {
+        [WORKSPACE_SKIP_IGNORED] = "ignored",   [WORKSPACE_SKIP_SIZE] = "size",
+        [WORKSPACE_SKIP_SOCKET] = "socket",     [WORKSPACE_SKIP_FIFO] = "fifo",
+        [WORKSPACE_SKIP_DEVICE] = "device",     [WORKSPACE_SKIP_UNREADABLE] = "unreadable",
+        [WORKSPACE_SKIP_DEEP] = "deep",         [WORKSPACE_SKIP_MOUNT] = "mount",
+        [WORKSPACE_SKIP_CHANGING] = "changing",
+};
+
+static const char *const kind_names[_WORKSPACE_KIND_MAX] = {
+        [WORKSPACE_FOLDER] = "folder",
+        [WORKSPACE_FILE] = "file",
+        [WORKSPACE_LINK] = "link",
+        [WORKSPACE_SKIP] = "skip",
+};
+
+const char *workspace_skip_to_string(WorkspaceSkip s) {
+        return skip_names[s];
+}
+
+static int name_index(const char *const *names, int n, const char *word) {
+        for (int i = 0; i < n; i++)
+                if (streq(names[i], word))
+                        return i;
+        return -EBADMSG;
+}
+
+/* ---- writing ---- */
+
+/* The root shows whenever its mode is unusual, like every folder. */
+static bool needs_line(const WorkspaceList *l, size_t i) {
+        const WorkspaceEntry *e = &l->entries[i];
+
+        switch ((WorkspaceKind) e->kind) {
+        case WORKSPACE_SKIP:
+                return true;
+        case WORKSPACE_LINK:
+                return e->foreign;
+        case WORKSPACE_FILE:
+                return e->foreign || (e->mode != 0644 && e->mode != 0755);
+        case WORKSPACE_FOLDER: {
+                bool has_content = false;
+                for (size_t k = i + 1; k < l->n && !has_content; k++) {
+                        const char *rest = str_startswith(l->entries[k].path, e->path);
+                        if (!rest || (e->path[0] != '\0' && rest[0] != '/'))
+                                break;
+                        has_content = workspace_entry_is_stored(&l->entries[k]);
+                }
+                return e->foreign || e->mode != 0755 || (!has_content && e->path[0] != '\0');
+        }
+        case _WORKSPACE_KIND_MAX:
+                break;
+        }
+        return false;
+}
+
+static void write_path(Buf *out, const char *path) {
+        if (path[0] == '\0')
+                path = ".";
+        for (const char *p = path; *p != '\0'; p++)
+                if ((uint8_t) *p < 0x20 || *p == 0x7f || *p == '%')
+                        (void) buf_printf(out, "%%%02X", (unsigned) (uint8_t) *p);
+                else
+                        (void) buf_putc(out, *p);
+        (void) buf_putc(out, '\n');
+}
+
+int workspace_manifest_write(const WorkspaceList *l, Buf *out) {
+        (void) buf_puts(out, FIRST_LINE "\n");
+        for (size_t i = 0; i < l->n; i++) {
+                const WorkspaceEntry *e = &l->entries[i];
+                if (!needs_line(l, i))
+                        continue;
+                (void) buf_printf(out, "%s ", kind_names[e->kind]);
+                if (e->kind == WORKSPACE_SKIP)
+                        (void) buf_printf(out, "%s ", skip_names[e->skip]);
+                else
+                        (void) buf_printf(out, "%04o ", (unsigned) e->mode);
+                if (e->foreign)
+                        (void) buf_printf(out, "%u:%u ", e->uid, e->gid);
+                else
+                        (void) buf_puts(out, "- ");
+                write_path(out, e->path);
+        }
+        return buf_error(out);
+}
+
+/* ---- reading ---- */
+
+static int read_path(const char *text, Buf *out) {
+        buf_clear(out);
+        for (const char *p = text; *p != '\0'; p++) {
+                uint8_t byte;
+                if (*p != '%') {
+                        (void) buf_putc(out, *p);
+                        continue;
+                }
+                if (p[1] == '\0' || p[2] == '\0' || hex_decode(p + 1, 2, &byte) < 0 || byte == 0)
+                        return -EBADMSG;
+                (void) buf_putc(out, (char) byte);
+                p += 2;
+        }
+        return buf_error(out);
+}
+
+/* Relative, without empty parts, ".", ".." and ".git". */
+static bool path_is_sound(const char *path) {
+        size_t depth = 0;
+
+        for (const char *p = path;; p++) {
+                size_t n = strcspn(p, "/");
+                if (n == 0 || (n == 1 && p[0] == '.') || (n == 2 && memcmp(p, "..", 2) == 0) ||
+                    (n == 4 && memcmp(p, ".git", 4) == 0) || ++depth > WORKSPACE_DEPTH_MAX + 1)
+                        return false;
+                p += n;
+                if (*p == '\0')
+                        return true;
+        }
+}
+
+static int read_owner(const char *text, WorkspaceEntry *e) {
+        unsigned uid, gid;
+        int end = 0;
+
+        if (streq(text, "-"))
+                return 0;
+        if (sscanf(text, "%u:%u%n", &uid, &gid, &end) != 2 || text[end] != '\0')
+                return -EBADMSG;
+        e->foreign = true;
+        e->uid = uid;
+        e->gid = gid;
+        return 0;
+}
+
+static int read_line(char *line, Buf *path, WorkspaceEntry *ret) {
+        char *save = NULL, *kind = strtok_r(line, " ", &save), *what = strtok_r(NULL, " ", &save);
+        char *owner = strtok_r(NULL, " ", &save);
+        unsigned mode;
+        int end = 0;
+
+        if (!owner || !save || *save == '\0')
+                return -EBADMSG;
+        int r = name_index(kind_names, ELEMENTSOF(kind_names), kind);
+        if (r < 0)
+                return r;
+        *ret = (WorkspaceEntry){ .kind = (uint8_t) r };
+        if (ret->kind == WORKSPACE_SKIP) {
+                r = name_index(skip_names, ELEMENTSOF(skip_names), what);
+                ret->skip = (uint8_t) r;
+        } else if (sscanf(what, "%o%n", &mode, &end) == 1 && what[end] == '\0' && mode <= 03777)
+                ret->mode = (uint16_t) mode;
+        else
+                r = -EBADMSG;
+        if (r >= 0)
+                r = read_owner(owner, ret);
+        if (r >= 0)
+                r = read_path(save, path);
+        if (r >= 0 && streq(path->data, ".")) {
+                buf_clear(path);
+                path->data[0] = '\0';
+        } else if (r >= 0 && !path_is_sound(path->data))
+                r = -EBADMSG;
+        return r;
+}
+
+static int take_line(WorkspaceList *l, size_t n_sorted, const WorkspaceEntry *line, const char *path) {
+        WorkspaceEntry *e = workspace_list_find(&(WorkspaceList){ l->entries, n_sorted, 0 }, path);
+
+        if (e && e->kind != line->kind)
+                return -EBADMSG;
+        if (!e) {
+                /* a file or a link without content makes no sense */
+                if (line->kind != WORKSPACE_FOLDER && line->kind != WORKSPACE_SKIP)
+                        return -EBADMSG;
+                int r = workspace_list_add(l, path, line->kind, &e);
+                if (r < 0)
+                        return r;
+        }
+        e->skip = line->skip;
+        e->mode = line->mode;
+        e->foreign = line->foreign;
+        e->uid = line->uid;
+        e->gid = line->gid;
+        return 0;
+}
+
+int workspace_manifest_read(WorkspaceList *l, const char *text, size_t n) {
+        _cleanup_buf_ Buf path = BUF_INIT((size_t) WORKSPACE_DEPTH_MAX * 256 * 3);
+        _cleanup_free_ char *copy = strndup(text, n);
+        size_t n_sorted = l->n;
+        WorkspaceEntry line;
+
+        if (!copy)
+                return -ENOMEM;
+        char *next = copy, *first = strsep(&next, "\n");
+        if (!streq(first, FIRST_LINE))
+                return -EBADMSG;
+        for (char *p; (p = strsep(&next, "\n")) && (*p != '\0' || next);) {
+                int r = read_line(p, &path, &line);
+                if (r >= 0)
+                        r = take_line(l, n_sorted, &line, path.data);
+                if (r < 0)
+                        return r;
+        }
+        workspace_list_sort(l);
+        return 0;
+}
