@@ -202,6 +202,7 @@ int http_request_decode(HttpRequest *req);
 /* reply.c */
 /* An answer of the server's own; does what http_reply() does. */
 void http_reply_error(HttpRequest *req, unsigned status, const char *code, const char *sentence);
+struct MHD_Response *http_response_static(const void *data, size_t n);
 bool http_reply_has_header(const HttpRequest *req, const char *name);
 /* Adds the content type and the headers set so far, and makes it the request's answer. Takes response. */
 void http_reply_with(HttpRequest *req,

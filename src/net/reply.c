@@ -81,7 +81,7 @@ void http_reply_with(HttpRequest *req,
         hand_back(req, HTTP_REQUEST_REPLIED);
 }
 
-static struct MHD_Response *response_static(const void *data, size_t n) {
+struct MHD_Response *http_response_static(const void *data, size_t n) {
         /* libmicrohttpd only reads PERSISTENT memory, but its parameter is not const. */
         union {
                 const void *in;
@@ -97,7 +97,7 @@ static struct MHD_Response *response_from(Buf *body) {
         if (!body || body->len == 0) {
                 if (body)
                         buf_done(body);
-                return response_static("", 0);
+                return http_response_static("", 0);
         }
 
         _cleanup_free_ char *data = buf_take(body, &n);
@@ -151,5 +151,5 @@ void http_reply_static(
         else if (buf_error(&req->headers) < 0)
                 reply_too_large(req);
         else
-                http_reply_with(req, status, content_type, response_static(data, n));
+                http_reply_with(req, status, content_type, http_response_static(data, n));
 }

@@ -115,6 +115,17 @@ static void add_stream_headers(HttpRequest *req, const char *content_type) {
                 http_reply_header(req, "Cache-Control", "no-store");
 }
 
+/* Nobody will read. */
+static void reply_without_stream(HttpRequest *req, unsigned status, const char *content_type) {
+        if (!req->server) {
+                http_request_free_orphan(req);
+                return;
+        }
+        /* libmicrohttpd would send the last chunk to HEAD, too, and spoil the connection. */
+        bool is_head = req->method == HTTP_HEAD;
+        http_reply_with(req, status, content_type, is_head ? http_response_static("", 0) : NULL);
+}
+
 HttpStream *http_reply_stream(HttpRequest *req,
                               unsigned status,
                               const char *content_type,
@@ -124,14 +135,15 @@ HttpStream *http_reply_stream(HttpRequest *req,
         HttpStream *stream = NULL;
 
         OBJ_CHECK(req, HTTP_REQUEST_MAGIC);
-        if (req->server && !req->gone_told)
+        if (req->server)
+                add_stream_headers(req, content_type);
+        if (req->server && !req->gone_told && req->method != HTTP_HEAD)
                 stream = stream_new(req, ops, userdata);
         if (stream)
                 response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BLOCK_BYTES,
                                                              on_pull, stream, on_free);
         if (response) {
                 req->stream = stream;
-                add_stream_headers(req, content_type);
                 http_reply_with(req, status, content_type, response);
                 return stream;
         }
@@ -139,10 +151,7 @@ HttpStream *http_reply_stream(HttpRequest *req,
         ops->done(stream, userdata);
         if (stream)
                 stream_free(stream);
-        if (req->server)
-                http_reply_with(req, status, content_type, NULL);
-        else
-                http_request_free_orphan(req);
+        reply_without_stream(req, status, content_type);
         return NULL;
 }
 
