@@ -49,15 +49,15 @@ void body_done(Body *b) {
 /* ---- the key ---- */
 
 static int key_store(SessionManager *m) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
-        int r = txn_new(m, NULL, &t);
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+        int r = session_txn_new(m, NULL, &t);
 
         if (r < 0)
                 return r;
         randombytes_buf(m->body_key, sizeof(m->body_key));
         STORE_ADD(t->store, STATE_PROPERTY_SET, STORE_TEXT("body-key"),
                   STORE_BLOB(m->body_key, sizeof(m->body_key)));
-        return txn_submit(TAKE_PTR(t), 0, NULL, NULL);
+        return session_txn_submit(TAKE_PTR(t), 0, NULL, NULL);
 }
 
 int body_keys_load(SessionManager *m) {

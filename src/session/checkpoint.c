@@ -72,15 +72,15 @@ bool session_has_files(const Session *s) {
 /* ---- taking one ---- */
 
 static int take(Session *s, const CheckpointJob *job, const uint8_t *tree) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
-        int r = txn_new(s->manager, s, &t);
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+        int r = session_txn_new(s->manager, s, &t);
 
         if (r < 0)
                 return r;
         uint64_t id = txn_checkpoint(t, job->kind, job->label, tree);
         if (job->kind == CHECKPOINT_AUTO)
                 r = txn_thin_automatic(t);
-        return r < 0 ? r : txn_submit(TAKE_PTR(t), id, job->done, job->userdata);
+        return r < 0 ? r : session_txn_submit(TAKE_PTR(t), id, job->done, job->userdata);
 }
 
 static int on_tree(CheckpointJob *job, int r, const uint8_t *tree) {
@@ -192,7 +192,7 @@ int session_checkpoint_patch(Session *s,
                              const bool *pinned,
                              SessionDoneFn done,
                              void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
         Found found = {};
         int r = session_checkpoint_get(s, checkpoint, keep_found, &found);
         _cleanup_free_ char *old = found.label;
@@ -201,7 +201,7 @@ int session_checkpoint_patch(Session *s,
                 return r;
         if (s->manager->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
-        r = txn_new(s->manager, s, &t);
+        r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
         STORE_ADD(t->store, STATE_CHECKPOINT_UPDATE, STORE_ID(checkpoint), STORE_ID(s->info.id),
@@ -213,7 +213,7 @@ int session_checkpoint_patch(Session *s,
         json_w_array_end(&w);
         json_w_kv_id(&w, "checkpoint_id", checkpoint);
         txn_event(t, EVENT_SESSION_CHANGED, &w);
-        return txn_submit(TAKE_PTR(t), checkpoint, done, userdata);
+        return session_txn_submit(TAKE_PTR(t), checkpoint, done, userdata);
 }
 
 static int ignore_checkpoint(const CheckpointInfo *c, void *userdata) {
@@ -237,14 +237,14 @@ static int newest_but(Session *s, uint64_t checkpoint, uint64_t *ret) {
 }
 
 int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn done, void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
         int r = session_checkpoint_get(s, checkpoint, ignore_checkpoint, NULL);
 
         if (r != 0)
                 return r;
         if (s->manager->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
-        r = txn_new(s->manager, s, &t);
+        r = session_txn_new(s->manager, s, &t);
         if (r >= 0 && t->next.checkpoint == checkpoint)
                 r = newest_but(s, checkpoint, &t->next.checkpoint);
         if (r < 0)
@@ -253,7 +253,7 @@ int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn don
         JsonWriter w = txn_event_data(t);
         json_w_kv_id(&w, "checkpoint_id", checkpoint);
         txn_event(t, EVENT_CHECKPOINT_DELETED, &w);
-        return txn_submit(TAKE_PTR(t), checkpoint, done, userdata);
+        return session_txn_submit(TAKE_PTR(t), checkpoint, done, userdata);
 }
 
 /* ---- reading ---- */

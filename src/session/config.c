@@ -140,13 +140,13 @@ static int patch_txn(SessionTxn *t, const SessionPatch *p) {
 }
 
 int session_patch(Session *s, const SessionPatch *p, SessionDoneFn done, void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
         if (s->manager->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
-        int r = txn_new(s->manager, s, &t);
+        int r = session_txn_new(s->manager, s, &t);
         if (r >= 0)
                 r = patch_txn(t, p);
-        return r < 0 ? r : txn_submit(TAKE_PTR(t), s->info.id, done, userdata);
+        return r < 0 ? r : session_txn_submit(TAKE_PTR(t), s->info.id, done, userdata);
 }

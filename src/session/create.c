@@ -24,8 +24,8 @@ static int born_strings(SessionInfo *i, const Birth *b) {
 }
 
 static int born_txn(SessionManager *m, const Birth *b, Session *s, SessionTxn **ret) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
-        int r = txn_new(m, s, &t);
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+        int r = session_txn_new(m, s, &t);
 
         if (r < 0)
                 return r;
@@ -96,9 +96,9 @@ int session_create(SessionManager *m, const SessionCreate *c, SessionDoneFn done
                 return r;
         r = create_rows(t, c);
         if (r == 0)
-                r = txn_submit(t, s->info.id, done, userdata);
+                r = session_txn_submit(t, s->info.id, done, userdata);
         else
-                txn_free(t);
+                session_txn_free(t);
         if (r != 0)
                 session_forget(s, r);
         return r;
@@ -159,7 +159,7 @@ static int fork_at_once(
 
         if (r != 0)
                 return r;
-        r = txn_submit(t, fork->info.id, done, userdata);
+        r = session_txn_submit(t, fork->info.id, done, userdata);
         if (r != 0)
                 session_forget(fork, r);
         return r;

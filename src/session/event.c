@@ -294,14 +294,14 @@ static void on_pruned(int r, Session *s, uint64_t id, void *userdata) {
 }
 
 static int prune_below(SessionManager *m, uint64_t floor) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
-        int r = txn_new(m, NULL, &t);
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+        int r = session_txn_new(m, NULL, &t);
 
         if (r < 0)
                 return r;
         STORE_ADD(t->store, STATE_EVENT_DELETE_BELOW, STORE_ID(floor), STORE_INT(PRUNE_BATCH));
         STORE_ADD(t->store, STATE_PROPERTY_SET, STORE_TEXT("events-floor"), STORE_ID(floor));
-        r = txn_submit(TAKE_PTR(t), floor, on_pruned, m);
+        r = session_txn_submit(TAKE_PTR(t), floor, on_pruned, m);
         if (r < 0)
                 return r;
         m->is_pruning_events = true;

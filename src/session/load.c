@@ -117,18 +117,18 @@ static SessionSubstate repaired(const Session *s) {
 }
 
 static int repair(Session *s) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
         SessionSubstate to = repaired(s);
 
         if (s->open_run || s->ops || to == s->info.substate)
                 return 0;
-        int r = txn_new(s->manager, s, &t);
+        int r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
         if (to == SUBSTATE_BACKOFF)
                 t->next.restart_at = t->now;
         session_set_state(t, to, "its process was gone");
-        return txn_submit(TAKE_PTR(t), s->info.id, NULL, NULL);
+        return session_txn_submit(TAKE_PTR(t), s->info.id, NULL, NULL);
 }
 
 /* ---- the daemon's part ---- */

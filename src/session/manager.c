@@ -106,7 +106,7 @@ static void failed_free(SessionManager *m) {
                 m->failed = t->next_failed;
                 if (t->done)
                         t->done(t->error, NULL, t->id, t->userdata);
-                txn_free(t);
+                session_txn_free(t);
         }
 }
 
@@ -299,5 +299,5 @@ int session_settle(SessionManager *m, Session *s, SessionDoneFn done, void *user
         OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
         if (s ? s->inflight == 0 && !s->is_tainted : m->inflight == 0 && m->n_tainted == 0)
                 return 1;
-        return txn_barrier(m, s, 0, done, userdata);
+        return session_txn_barrier(m, s, 0, done, userdata);
 }

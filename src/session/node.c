@@ -70,7 +70,7 @@ int session_append(Session *s,
                    JsonSpan tool_calls,
                    SessionDoneFn done,
                    void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
         if (s->manager->is_shutting_down)
@@ -80,14 +80,14 @@ int session_append(Session *s,
                 return r;
         if (content.n + tool_calls.n > s->manager->config.message_max)
                 return SESSION_E_LIMIT;
-        r = txn_new(s->manager, s, &t);
+        r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
         uint64_t id = id_new();
         r = append_txn(t, id, run, role, content, tool_calls);
         if (r < 0)
                 return r;
-        return txn_submit(TAKE_PTR(t), id, done, userdata);
+        return session_txn_submit(TAKE_PTR(t), id, done, userdata);
 }
 
 /* ---- reading ---- */

@@ -164,7 +164,7 @@ int op_submit(Session *s, OpKind kind, const OpArgs *args, SessionDoneFn done, v
                 return SESSION_E_SHUTTING_DOWN;
         r = verb_check(s, kind, args);
         if (r == VERB_NOTHING)
-                return txn_barrier(s->manager, s, s->info.id, done, userdata);
+                return session_txn_barrier(s->manager, s, s->info.id, done, userdata);
         if (r == 0)
                 r = op_new(s, kind, args, &op);
         if (r != 0)
@@ -216,7 +216,7 @@ static void on_committed(int r, Session *s, uint64_t id, void *userdata) {
 
 SessionTxn *op_txn(SessionOp *op) {
         SessionTxn *t;
-        int r = txn_new(op->session->manager, op->session, &t);
+        int r = session_txn_new(op->session->manager, op->session, &t);
 
         if (r >= 0)
                 return t;
@@ -228,7 +228,7 @@ void op_commit(SessionOp *op, SessionTxn *t, OpStep step) {
         op->is_busy = true;
         op->step = step;
 
-        int r = txn_submit(t, op->session->info.id, on_committed, op);
+        int r = session_txn_submit(t, op->session->info.id, on_committed, op);
         if (r == 0)
                 return;
         op->is_busy = false;

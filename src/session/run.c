@@ -71,15 +71,15 @@ void txn_start_asked(SessionTxn *t) {
 }
 
 int session_backoff_due(Session *s) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         if (s->ops)
                 return -EBUSY; /* the verb decides */
-        int r = txn_new(s->manager, s, &t);
+        int r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
         txn_start(t, NULL);
-        return txn_submit(TAKE_PTR(t), s->info.id, NULL, NULL);
+        return session_txn_submit(TAKE_PTR(t), s->info.id, NULL, NULL);
 }
 
 static void started_event(SessionTxn *t, pid_t pid) {
@@ -93,12 +93,12 @@ static void started_event(SessionTxn *t, pid_t pid) {
 
 int session_run_started(
         Session *s, uint64_t run, const RunIdentity *id, SessionDoneFn done, void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
         if (!s->open_run || s->open_run->id != run)
                 return SESSION_E_STALE_RUN;
-        int r = txn_new(s->manager, s, &t);
+        int r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
         t->run_state = s->open_run->state == RUN_STOPPING ? RUN_STOPPING : RUN_ALIVE;
@@ -109,7 +109,7 @@ int session_run_started(
         started_event(t, id->pid);
         if (t->next.substate == SUBSTATE_STARTING)
                 session_set_state(t, SUBSTATE_ACTIVE, NULL);
-        return txn_submit(TAKE_PTR(t), run, done, userdata);
+        return session_txn_submit(TAKE_PTR(t), run, done, userdata);
 }
 
 /* ---- ending ---- */
@@ -194,7 +194,7 @@ static void end_row(SessionTxn *t, uint64_t run, const RunEnd *end) {
 }
 
 int session_run_ended(Session *s, uint64_t run, const RunEnd *end, SessionDoneFn done, void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
         if (!s->open_run || s->open_run->id != run)
@@ -203,25 +203,25 @@ int session_run_ended(Session *s, uint64_t run, const RunEnd *end, SessionDoneFn
         if (!job)
                 return -ENOMEM;
         *job = (EndJob){ done, userdata };
-        int r = txn_new(s->manager, s, &t);
+        int r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
         end_row(t, run, end);
         end_state(t, end);
-        r = txn_submit(TAKE_PTR(t), run, on_end, job);
+        r = session_txn_submit(TAKE_PTR(t), run, on_end, job);
         if (r == 0)
                 (void) TAKE_PTR(job);
         return r;
 }
 
 static int thaw_failed(Session *s) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
-        int r = txn_new(s->manager, s, &t);
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+        int r = session_txn_new(s->manager, s, &t);
 
         if (r < 0)
                 return r;
         session_set_state(t, SUBSTATE_FROZEN, "could not be thawed");
-        return txn_submit(TAKE_PTR(t), s->info.id, NULL, NULL);
+        return session_txn_submit(TAKE_PTR(t), s->info.id, NULL, NULL);
 }
 
 void session_run_frozen(Session *s, uint64_t run, bool frozen, int error) {

@@ -160,17 +160,17 @@ struct SessionTxn {
 };
 
 /* Starts a change of s (NULL: none). 0 or a negative errno; -EAGAIN while s waits to be read again. */
-int txn_new(SessionManager *m, Session *s, SessionTxn **ret);
-SessionTxn *txn_free(SessionTxn *t);
-DEFINE_CLEANUP(SessionTxn *, txn_free);
+int session_txn_new(SessionManager *m, Session *s, SessionTxn **ret);
+SessionTxn *session_txn_free(SessionTxn *t);
+DEFINE_CLEANUP(SessionTxn *, session_txn_free);
 /* Replaces a string of t->next; old is what the session itself has there and keeps until the commit
  * is submitted. Takes value over. */
 void txn_set_string(SessionTxn *t, const char **field, const char *old, char *value);
 /* Takes t over in every case. 0: memory is changed and done(r, s, id) comes after the commit; else
  * nothing happened. done may be NULL. */
-int txn_submit(SessionTxn *t, uint64_t id, SessionDoneFn done, void *userdata);
+int session_txn_submit(SessionTxn *t, uint64_t id, SessionDoneFn done, void *userdata);
 /* done(r, s, id) later, after everything submitted so far. */
-int txn_barrier(SessionManager *m, Session *s, uint64_t id, SessionDoneFn done, void *userdata);
+int session_txn_barrier(SessionManager *m, Session *s, uint64_t id, SessionDoneFn done, void *userdata);
 /* The session must be read again from the store as soon as nothing of it is under way. */
 void session_taint(Session *s);
 
@@ -336,8 +336,8 @@ typedef struct Birth {
         const char *name, *workspace;
         JsonSpan labels;
 } Birth;
-/* A new session and the transaction that will write it. On failure of anything before txn_submit()
- * free the transaction, then session_forget(). */
+/* A new session and the transaction that will write it. On failure of anything before
+ * session_txn_submit() free the transaction, then session_forget(). */
 int session_born(SessionManager *m, const Birth *b, Session **ret, SessionTxn **ret_txn);
 void created_event(SessionTxn *t, uint64_t forked_from);
 

@@ -62,7 +62,7 @@ static void wave(Shutdown *sd) {
                 sd->pending--;
                 return;
         }
-        int r = txn_barrier(m, NULL, 0, on_all_saved, sd);
+        int r = session_txn_barrier(m, NULL, 0, on_all_saved, sd);
         if (r < 0)
                 on_all_saved(r, NULL, 0, sd);
 }

@@ -232,9 +232,9 @@ static void token_stored(int r, Session *s, uint64_t id, void *userdata) {
 }
 
 static int token_submit(SessionManager *m, const Token *token, TokenJob *job) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
         const TokenInfo *i = &token->info;
-        int r = txn_new(m, NULL, &t);
+        int r = session_txn_new(m, NULL, &t);
 
         if (r >= 0)
                 r = namespace_use(t, i->namespace_id);
@@ -243,7 +243,7 @@ static int token_submit(SessionManager *m, const Token *token, TokenJob *job) {
         STORE_ADD(t->store, STATE_TOKEN_INSERT, STORE_ID(i->id), STORE_BLOB(token->hash, HASH_SIZE),
                   STORE_ID(i->namespace_id), STORE_TEXT(i->scope), STORE_TEXT(i->name),
                   STORE_INT((int64_t) i->created_at), STORE_ID(i->expires_at));
-        return txn_submit(TAKE_PTR(t), i->id, token_stored, job);
+        return session_txn_submit(TAKE_PTR(t), i->id, token_stored, job);
 }
 
 int session_token_create(SessionManager *m,
@@ -275,13 +275,13 @@ int session_token_create(SessionManager *m,
 }
 
 int session_token_revoke(SessionManager *m, uint64_t token, SessionDoneFn done, void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
-        int r = txn_new(m, NULL, &t);
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+        int r = session_txn_new(m, NULL, &t);
 
         if (r < 0)
                 return r;
         STORE_ADD(t->store, STATE_TOKEN_DELETE, STORE_ID(token));
-        r = txn_submit(TAKE_PTR(t), token, done, userdata);
+        r = session_txn_submit(TAKE_PTR(t), token, done, userdata);
         if (r < 0)
                 return r;
         /* At once, before it is on disk: who revokes wants it gone. Should the commit fail, the

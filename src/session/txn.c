@@ -16,14 +16,14 @@
 
 #include "session/session-internal.h"
 
-int txn_new(SessionManager *m, Session *s, SessionTxn **ret) {
+int session_txn_new(SessionManager *m, Session *s, SessionTxn **ret) {
         if (s && s->is_tainted) {
                 int r = s->inflight > 0 ? -EAGAIN : session_reread(s);
                 if (r < 0)
                         return r;
         }
 
-        _cleanup_(txn_freep) SessionTxn *t = calloc(1, sizeof(SessionTxn));
+        _cleanup_(session_txn_freep) SessionTxn *t = calloc(1, sizeof(SessionTxn));
         if (!t)
                 return -ENOMEM;
         t->magic = SESSION_TXN_MAGIC;
@@ -62,7 +62,7 @@ static void strings_free_other(const SessionInfo *of, const SessionInfo *other) 
                 free((void *) (uintptr_t) of->labels.p);
 }
 
-SessionTxn *txn_free(SessionTxn *t) {
+SessionTxn *session_txn_free(SessionTxn *t) {
         if (!t)
                 return NULL;
         OBJ_CHECK(t, SESSION_TXN_MAGIC);
@@ -93,7 +93,7 @@ void session_taint(Session *s) {
         if (m->n_tainted == m->cap_tainted) {
                 size_t cap = m->cap_tainted ? m->cap_tainted * 2 : 16;
                 Session **list = reallocarray(m->tainted, cap, sizeof(Session *));
-                /* Without memory for the list txn_new() still finds the flag and reads it again. */
+                /* Without memory for the list session_txn_new() still finds the flag and reads it again. */
                 if (list) {
                         m->tainted = list;
                         m->cap_tainted = cap;
@@ -154,7 +154,7 @@ static void on_commit(int r, uint64_t commit, void *userdata) {
                 return;
         }
         txn_done(t);
-        txn_free(t);
+        session_txn_free(t);
 }
 
 static void txn_add_rows(SessionTxn *t) {
@@ -203,8 +203,8 @@ static void txn_apply(SessionTxn *t) {
         session_rearm(s);
 }
 
-int txn_submit(SessionTxn *txn, uint64_t id, SessionDoneFn done, void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = txn;
+int session_txn_submit(SessionTxn *txn, uint64_t id, SessionDoneFn done, void *userdata) {
+        _cleanup_(session_txn_freep) SessionTxn *t = txn;
         SessionManager *m = t->manager;
         int r = t->error ? t->error : buf_error(&t->json);
 
@@ -244,10 +244,10 @@ static void on_barrier(int r, uint64_t commit, void *userdata) {
                 return;
         }
         t->done(0, t->session, t->id, t->userdata);
-        txn_free(t);
+        session_txn_free(t);
 }
 
-int txn_barrier(SessionManager *m, Session *s, uint64_t id, SessionDoneFn done, void *userdata) {
+int session_txn_barrier(SessionManager *m, Session *s, uint64_t id, SessionDoneFn done, void *userdata) {
         SessionTxn *t = calloc(1, sizeof(SessionTxn));
 
         if (!t)
@@ -261,7 +261,7 @@ int txn_barrier(SessionManager *m, Session *s, uint64_t id, SessionDoneFn done, 
         t->userdata = userdata;
         int r = store_barrier(m->store, on_barrier, t);
         if (r < 0)
-                txn_free(t);
+                session_txn_free(t);
         return r;
 }
 
@@ -294,6 +294,6 @@ void session_manager_reload(SessionManager *m) {
                 list = t->next_failed;
                 if (t->done)
                         t->done(t->error, s, t->id, t->userdata);
-                txn_free(t);
+                session_txn_free(t);
         }
 }

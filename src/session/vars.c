@@ -316,7 +316,7 @@ int session_var_set(Session *s,
                     uint64_t if_match,
                     SessionDoneFn done,
                     void *userdata) {
-        _cleanup_(txn_freep) SessionTxn *t = NULL;
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
         if (s->manager->is_shutting_down)
@@ -328,12 +328,12 @@ int session_var_set(Session *s,
                 return SESSION_E_CONFLICT;
         if (value.n > s->manager->config.message_max)
                 return SESSION_E_LIMIT;
-        r = txn_new(s->manager, s, &t);
+        r = session_txn_new(s->manager, s, &t);
         if (r >= 0 && !value.p)
                 r = must_exist(s, name);
         if (r < 0)
                 return r;
         uint64_t id = id_new();
         r = set_txn(t, id, name, value);
-        return r != 0 ? r : txn_submit(TAKE_PTR(t), id, done, userdata);
+        return r != 0 ? r : session_txn_submit(TAKE_PTR(t), id, done, userdata);
 }
