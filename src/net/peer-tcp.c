@@ -81,7 +81,8 @@ static void take_cgroup(const struct nlmsghdr *h, Peer *ret) {
 
                 if (a->rta_type == INET_DIAG_CGROUP_ID &&
                     a->rta_len == RTA_LENGTH(sizeof(ret->cgroup_id))) {
-                        memcpy(&ret->cgroup_id, RTA_DATA(a), sizeof(ret->cgroup_id));
+                        memcpy(&ret->cgroup_id, (const char *) a + RTA_LENGTH(0),
+                               sizeof(ret->cgroup_id));
                         ret->flags |= PEER_HAS_CGROUP;
                         return;
                 }
@@ -93,7 +94,7 @@ static void take_cgroup(const struct nlmsghdr *h, Peer *ret) {
 }
 
 static void take_answer(const struct nlmsghdr *h, const DiagQuery *q, Peer *ret) {
-        const struct inet_diag_msg *m = NLMSG_DATA(h);
+        const struct inet_diag_msg *m = (const void *) ((const char *) h + NLMSG_HDRLEN);
 
         if (h->nlmsg_type != SOCK_DIAG_BY_FAMILY || h->nlmsg_len < NLMSG_LENGTH(sizeof(*m)))
                 return;

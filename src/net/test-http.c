@@ -241,6 +241,7 @@ static void test_chunked_body_is_counted(void **state) {
                          "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
                          "4\r\nabcd\r\n4\r\nefgh\r\n0\r\n\r\n",
                          413);
+        assert_non_null(strstr(answer, "body_too_large"));
         assert_int_equal(t.n_requests, 0);
         free(test_ask(&t, &c, GET("/hello"), 200));
 }
