@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* The API: one thin handler per route of src/contract. Api takes complete HTTP requests, finds out who is
- * asking, checks Host, Origin and permission, parses and validates the input by the route's table,
- * and calls the handler. */
+/* The API: one thin handler per route of src/contract. Api takes complete HTTP requests, finds out
+ * who is asking, checks Host, Origin and permission, parses and validates the input by the route's
+ * table, and calls the handler. */
 
 #include "contract/config-keys.h"
 #include "memory/memory.h"
@@ -20,8 +20,10 @@ typedef struct ApiConfig {
         SupManager *sup;
         const DaemonConfig *config;
         const char *log_dir;
-        usec_t started_at;      /* realtime */
-        uint64_t memory_window; /* messages of short-term memory */
+        usec_t started_at;                    /* realtime */
+        unsigned port;                        /* of the TCP socket; 0: there is none */
+        unsigned state_schema, memory_schema; /* numbers of the databases' schemas */
+        uint64_t memory_window;               /* messages of short-term memory */
         /* POST /shutdown and the like; called after the reply was queued. */
         void (*shutdown)(void *userdata);
         /* Sends a signal to the agent's leader; negative errno. */
@@ -34,5 +36,8 @@ typedef struct ApiConfig {
 int api_new(Api **ret, sd_event *event, const ApiConfig *config);
 Api *api_free(Api *a);
 DEFINE_CLEANUP(Api *, api_free);
-/* The server and its router, for listening and draining. */
+/* Ends event streams, followed logs and waiting requests, and lets no new ones begin: before the
+ * server is drained, which waits for every request under way. */
+void api_quiesce(Api *a);
+/* The server, for listening and draining. */
 HttpServer *api_server(Api *a);

@@ -50,7 +50,8 @@ enum {
         ROUTE_INHERITED = 1 << 1, /* shape is the original's */
         ROUTE_STREAM =
                 1 << 2, /* answers with a stream (SSE, plain text, JSON lines or a long array) */
-        ROUTE_VERB = 1 << 3, /* no body is needed */
+        ROUTE_VERB = 1 << 3,          /* no body is needed */
+        ROUTE_BODY_IS_VALUE = 1 << 4, /* the whole body, any JSON value, is the one body field */
 };
 
 typedef enum RouteId {

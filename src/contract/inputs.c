@@ -76,7 +76,7 @@ static const FieldDef input_variable_put_fields[] = {
              .flags = FIELD_REQUIRED,
              .doc = "any JSON value; kept as written"),
 };
-TABLE(input_variable_put, "VariableSet", "A variable's new value.");
+TABLE(input_variable_put, NULL, "The variable's new value: any JSON value, kept as written.");
 
 static const FieldDef input_variable_delete_fields[] = {
         SESSION_ID(InputVariable),
@@ -141,9 +141,9 @@ static const FieldDef input_logs_fields[] = {
         QUERY(InputLogs,
               lines,
               FIELD_INT,
-              .min = 0,
+              .min = -1,
               .max = INT64_C(1) << 40,
-              .doc = "only the last so many lines; default all, with follow 10"),
+              .doc = "only the last so many lines, -1: all; default all, with follow 10"),
         QUERY(InputLogs, since, FIELD_TIME, .doc = "only lines of this time and later"),
         QUERY(InputLogs, until, FIELD_TIME, .doc = "only lines before this time"),
         QUERY(InputLogs, stream, FIELD_STRING, .values = "stdout|stderr", .doc = "only this stream"),

@@ -96,7 +96,7 @@ static const FieldDef output_run_fields[] = {
         OUT("ended_at", FIELD_TIME, RN),
         OUT("result", FIELD_STRING, RN),
         OUT("exit_code", FIELD_INT, RN),
-        OUT("exit_signal", FIELD_STRING, RN),
+        OUT("exit_signal", FIELD_INT, RN),
         OUT("leftovers", FIELD_INT, R, .doc = "processes that outlived the main one and were ended"),
         OUT("reason", FIELD_STRING, RN),
 };
@@ -205,6 +205,7 @@ static const FieldDef output_version_fields[] = {
         OUT("daemon_pid", FIELD_INT, R),
         OUT("keeper_pid", FIELD_INT, RN),
         OUT("started_at", FIELD_TIME, R),
+        OUT("port", FIELD_INT, RN, .doc = "of the TCP socket"),
         OUT("state_schema", FIELD_INT, R, .doc = "number of state.db's schema"),
         OUT("memory_schema", FIELD_INT, R, .doc = "number of memory.db's schema"),
 };

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Private to the room: a call, who makes it, and how it is answered.
+ *
+ *   api.c         server and router
+ *   dispatch.c    from a request to its handler: host, origin, caller, permission, input, session
+ *   caller.c      who is asking
+ *   input.c       fields into the input struct
+ *   check.c       what a field table cannot say
+ *   error.c       answers that are errors
+ *   reply.c       other answers; pull.c: large ones, in bounded memory
+ *   view*.c       objects as JSON
+ *   handlers-*.c  one function per route, bound in handlers.c
+ *   events.c, logs.c, wait.c   streams and long polls
+ *   openapi*.c    the description */
+
+#include "api/api.h"
+#include "base/list.h"
+#include "base/obj.h"
+#include "contract/inputs.h"
+
+#define API_MAGIC      0x41504920U
+#define API_CALL_MAGIC 0x43414c4cU
+
+#define API_REPLY_MAX ((size_t) 1 << 31) /* of one piece that must be whole */
+
+typedef enum CallerKind {
+        CALLER_LOCAL, /* the daemon's own user, or root, on this machine */
+        CALLER_RUN,   /* a process of an agent's run */
+        CALLER_TOKEN, /* an API token */
+} CallerKind;
+
+typedef struct ApiCaller {
+        CallerKind kind;
+        uint64_t session, run; /* CALLER_RUN */
+        uint64_t namespace_id; /* the only one it sees; 0: all */
+        RouteAccess scope;     /* the most it may do */
+} ApiCaller;
+
+struct Api {
+        uint32_t magic;
+        ApiConfig config;
+        SessionManager *sessions;
+        MemoryManager *memory;
+        sd_event *event;
+        HttpServer *server;
+        HttpRouter *router;
+        usec_t started_monotonic;
+        ListLink streams; /* ApiStream: what has no end of its own */
+        unsigned n_streams, streams_max;
+        bool is_quiescing;
+        usec_t heartbeat, heartbeat_read_at; /* of the running sessions; the latter monotonic */
+        Buf openapi;                         /* made when first asked for */
+};
+
+/* One request, from its route to its answer. Belongs to the request and is gone after it was answered. */
+typedef struct ApiCall {
+        uint32_t magic;
+        Api *api;
+        HttpRequest *req;
+        const Route *route;
+        ApiCaller caller;
+        FieldArena *arena;
+        void *in;            /* the route's input struct */
+        Session *session;    /* of the path; only until the handler returns */
+        uint64_t session_id; /* of the path; 0: the route has none */
+        SessionInfo info;    /* see api_settled() */
+        const char *subject; /* what else an error may have to name: a checkpoint, node, key as given */
+        uint64_t position; /* of a request that waited: behind which message */
+} ApiCall;
+
+typedef void (*ApiHandler)(ApiCall *c);
+extern const ApiHandler api_handlers[_ROUTE_MAX];
+
+/* ---- dispatch.c ---- */
+void api_request(HttpRequest *req, void *userdata);
+extern const char api_preflight; /* route data of OPTIONS */
+
+/* ---- caller.c ---- */
+
+/* 0, or the error to answer with. */
+int api_identify(Api *a, HttpRequest *req, ApiCaller *ret, ErrorId *ret_error);
+
+/* ---- input.c, check.c ---- */
+
+/* 0, or the number of errors in e, or -ENOMEM. */
+int api_parse(ApiCall *c, FieldErrors *e);
+/* Adds what the route's table cannot say. */
+int api_check(ApiCall *c, FieldErrors *e);
+/* A public id in text, or 0. */
+uint64_t api_id(FieldStr s);
+/* "all" (SIZE_MAX) or a number, or fallback if absent; -EINVAL. */
+int api_message_limit(FieldStr s, size_t fallback, size_t *ret);
+/* A name or number of a signal; -EINVAL. */
+int api_signal(const char *s);
+/* "KEY=VALUE" or "KEY" against labels. */
+bool api_label_matches(JsonSpan labels, const char *label);
+/* A span from now, or a time. -EINVAL. */
+int api_expiry(const char *s, usec_t *ret);
+
+/* ---- error.c ---- */
+
+void api_error_body(Buf *out, unsigned status, const char *code, const char *sentence, void *userdata);
+/* a and b fill the error's sentence. */
+void api_fail_request(HttpRequest *req, ErrorId id, const char *a, const char *b);
+void api_fail(ApiCall *c, ErrorId id);
+/* r: a SessionCondition, MemoryCondition-free; or a negative errno. */
+void api_fail_result(ApiCall *c, int r);
+void api_fail_validation(ApiCall *c, const FieldErrors *e);
+
+/* ---- reply.c ---- */
+
+/* The body with the route's status; takes the buffer's memory over. */
+void api_reply(ApiCall *c, Buf *body);
+void api_reply_status(ApiCall *c, const char *status);
+void api_reply_etag(ApiCall *c, uint64_t version);
+/* Link rel="next" to this request with another value of `parameter`. */
+void api_reply_next(ApiCall *c, const char *parameter, const char *value);
+void api_reply_next_id(ApiCall *c, const char *parameter, uint64_t id);
+/* What a mutating function returned: an error is answered, for 0 its completion will answer. */
+void api_submitted(ApiCall *c, int r);
+
+/* Copies the session as it is now into c->info, with everything submitted so far, and calls fn when
+ * that much is on disk (at once if it is): c->info is then what is on disk, whatever was submitted
+ * meanwhile. Or answers with the error. */
+void api_settled(ApiCall *c, Session *s, ApiHandler fn);
+/* SessionDoneFn, userdata an ApiCall: answers with the session's state, or with the error. */
+void api_done_session(int r, Session *s, uint64_t id, void *userdata);
+
+/* The namespace that the request names, or the caller's. 0, or answered and 1. */
+int api_namespace(ApiCall *c, FieldStr name, bool create, uint64_t *ret);
+/* The same for a filter: 0 means all. */
+int api_namespace_filter(ApiCall *c, FieldStr name, uint64_t *ret);
+
+/* Answers without an end of their own: event streams, followed logs, long polls. They are counted,
+ * and ended when the daemon stops. Embedded in what makes them. */
+typedef struct ApiStream ApiStream;
+struct ApiStream {
+        ListLink link;
+        Api *api;
+        void (*end)(ApiStream *s); /* come to an end soon */
+};
+/* False: there are too many, and that was answered. */
+bool api_stream_begin(ApiCall *c, ApiStream *s, void (*end)(ApiStream *s));
+/* Nothing happens if it was not begun. */
+void api_stream_done(ApiStream *s);
+
+/* ---- pull.c ---- */
+
+enum {
+        API_PULL_END = 0,
+        API_PULL_MORE = 1,
+        API_PULL_WAIT = 2, /* nothing now; api_pull_wake() will come */
+};
+
+/* A large answer in pieces. Embedded in what makes them. */
+typedef struct ApiPull ApiPull;
+struct ApiPull {
+        /* Appends a piece to out; stops by itself at about API_PIECE bytes. API_PULL_*, or negative errno. */
+        int (*next)(ApiPull *p, Buf *out);
+        ApiPull *(*destroy)(ApiPull *p);
+        ApiCall *call;      /* until it is answered */
+        HttpStream *stream; /* from then on, if it did not fit into one piece */
+        Buf staged;
+        size_t sent; /* of staged */
+        int state;
+};
+#define API_PIECE ((size_t) 256 * 1024)
+
+/* Takes p over. What fits into one piece is answered with its length, the rest is streamed. */
+void api_reply_pull(ApiCall *c, ApiPull *p, const char *content_type);
+void api_pull_wake(ApiPull *p);
+
+/* ---- list.c ---- */
+
+/* Lists of a session's checkpoints, branches and runs. page() calls list->item() for each row. */
+typedef struct ApiList ApiList;
+typedef int (*ApiListPage)(ApiList *l, Session *s, size_t limit);
+struct ApiList {
+        ApiPull pull;
+        SessionManager *sessions;
+        uint64_t session, after;
+        ApiListPage page;
+        size_t remaining; /* SIZE_MAX: no limit */
+        size_t n;         /* in the page */
+        bool is_begun, has_items, more;
+        JsonWriter w;
+};
+/* Before an item: false if the page is full and it must not be written (then stop). */
+bool api_list_item(ApiList *l, uint64_t id);
+void api_reply_list(ApiCall *c, FieldInt limit, size_t fallback, FieldId after, ApiListPage page);
+
+/* ---- view.c, view-session.c ---- */
+
+void view_message(JsonWriter *w, const NodeInfo *n);
+void view_checkpoint(JsonWriter *w, const CheckpointInfo *i);
+void view_branch(JsonWriter *w, const BranchInfo *i);
+void view_run(JsonWriter *w, const RunInfo *i);
+void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e);
+void view_memory_entry(JsonWriter *w, const MemoryEntry *e);
+void view_token(JsonWriter *w, const SessionManager *m, const TokenInfo *t);
+/* The members of a SessionState but for messages and tool_history; the object stays open. */
+int view_session_head(JsonWriter *w, SessionManager *m, const SessionInfo *i);
+
+/* Messages of a conversation from old to new, in pieces. */
+typedef struct MessageWalk {
+        SessionManager *sessions;
+        uint64_t head, after, before;
+        size_t limit;    /* SIZE_MAX: all */
+        bool from_start; /* the first ones, not the last */
+        uint64_t last;   /* the last that was given out; 0: none */
+} MessageWalk;
+/* Calls fn until it stops with 1, which is taken as "for now". 1: there may be more, 0: complete, or negative. */
+int message_walk(MessageWalk *walk, NodeFn fn, void *userdata);
+
+/* A whole SessionState in pieces. */
+typedef struct SessionView SessionView;
+int session_view_new(SessionView **ret, SessionManager *m, const SessionInfo *i, size_t messages);
+SessionView *session_view_free(SessionView *v);
+DEFINE_CLEANUP(SessionView *, session_view_free);
+/* API_PULL_END, API_PULL_MORE, or negative errno. */
+int session_view_next(SessionView *v, Buf *out);
+void api_reply_session(ApiCall *c, size_t messages);
+
+/* ---- openapi.c ---- */
+int openapi_write(Buf *out);

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The room's object: an HTTP server whose router is filled from the table of routes. What matched
+ * comes back as the route's row itself, so there is no second table to keep in step. OPTIONS is
+ * added for every path, for the pre-flight requests of browsers. */
+
+#include "api/api-internal.h"
+#include "base/log.h"
+
+static int add_routes(Api *a) {
+        static const HttpMethod methods[] = { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DELETE };
+
+        for (unsigned i = 0; i < _ROUTE_MAX; i++) {
+                const Route *route = &route_table[i];
+                int r = -EINVAL;
+
+                for (size_t m = 0; m < ELEMENTSOF(methods); m++)
+                        if (streq(http_method_to_string(methods[m]), route->method))
+                                r = http_router_add(a->router, methods[m], route->path, route);
+                if (r < 0)
+                        return r;
+                r = http_router_add(a->router, HTTP_OPTIONS, route->path, &api_preflight);
+                if (r < 0 && r != -EEXIST)
+                        return r;
+        }
+        return 0;
+}
+
+int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
+        const DaemonConfig *limits = config->config;
+        _cleanup_(api_freep) Api *a = calloc(1, sizeof(*a));
+
+        if (!a)
+                return -ENOMEM;
+        *a = (Api){
+                .magic = API_MAGIC,
+                .config = *config,
+                .sessions = config->sessions,
+                .memory = config->memory,
+                .event = sd_event_ref(event),
+                .router = http_router_new(),
+                .started_monotonic = clock_monotonic(),
+                .streams_max = (unsigned) MAX(limits->connections_max * 3 / 4, UINT64_C(4)),
+                .openapi = BUF_INIT(API_REPLY_MAX),
+        };
+        list_init(&a->streams);
+        if (!a->router)
+                return -ENOMEM;
+        int r = add_routes(a);
+        if (r < 0)
+                return r;
+
+        HttpConfig http = {
+                .request = api_request,
+                .userdata = a,
+                .router = a->router,
+                .body_max = limits->body_max,
+                .body_memory_max = limits->body_memory_max,
+                .connections_max = (unsigned) limits->connections_max,
+                .connections_per_ip_max = (unsigned) limits->connections_per_ip,
+                .idle_timeout_usec = limits->idle_timeout_usec,
+                .request_timeout_usec = limits->request_timeout_usec,
+                .error_body = api_error_body,
+        };
+        r = http_server_new(&a->server, event, &http);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+void api_quiesce(Api *a) {
+        OBJ_CHECK(a, API_MAGIC);
+        a->is_quiescing = true;
+        LIST_FOREACH(l, &a->streams) {
+                ApiStream *s = LIST_ENTRY(l, ApiStream, link);
+                s->end(s);
+        }
+}
+
+Api *api_free(Api *a) {
+        if (!a)
+                return NULL;
+        api_quiesce(a);
+        http_server_free(a->server);
+        http_router_free(a->router);
+        buf_done(&a->openapi);
+        sd_event_unref(a->event);
+        a->magic = 0;
+        free(a);
+        return NULL;
+}
+
+HttpServer *api_server(Api *a) {
+        OBJ_CHECK(a, API_MAGIC);
+        return a->server;
+}

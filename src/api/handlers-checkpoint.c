@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Checkpoints, branches and runs: rows that never change but for a checkpoint's label and pin. */
+
+#include "api/handlers.h"
+
+/* ---- lists ---- */
+
+static int list_checkpoint(const CheckpointInfo *i, void *userdata) {
+        ApiList *l = userdata;
+
+        if (!api_list_item(l, i->id))
+                return 1;
+        view_checkpoint(&l->w, i);
+        return 0;
+}
+
+static int page_checkpoints(ApiList *l, Session *s, size_t limit) {
+        return session_checkpoints(s, l->after, limit, list_checkpoint, l);
+}
+
+void api_checkpoint_list(ApiCall *c) {
+        const InputPage *in = c->in;
+
+        api_reply_list(c, in->limit, SIZE_MAX, in->after, page_checkpoints);
+}
+
+static int list_branch(const BranchInfo *i, void *userdata) {
+        ApiList *l = userdata;
+
+        if (!api_list_item(l, i->id))
+                return 1;
+        view_branch(&l->w, i);
+        return 0;
+}
+
+static int page_branches(ApiList *l, Session *s, size_t limit) {
+        return session_branches(s, l->after, limit, list_branch, l);
+}
+
+void api_branch_list(ApiCall *c) {
+        const InputPage *in = c->in;
+
+        api_reply_list(c, in->limit, 1000, in->after, page_branches);
+}
+
+static int list_run(const RunInfo *i, void *userdata) {
+        ApiList *l = userdata;
+
+        if (!api_list_item(l, i->id))
+                return 1;
+        view_run(&l->w, i);
+        return 0;
+}
+
+static int page_runs(ApiList *l, Session *s, size_t limit) {
+        return session_runs(s, l->after, limit, list_run, l);
+}
+
+void api_run_list(ApiCall *c) {
+        const InputPage *in = c->in;
+
+        api_reply_list(c, in->limit, 1000, in->after, page_runs);
+}
+
+/* ---- one ---- */
+
+typedef struct One {
+        uint64_t session;
+        JsonWriter w;
+        bool found;
+} One;
+
+static int write_run(const RunInfo *i, void *userdata) {
+        One *one = userdata;
+
+        one->found = i->session == one->session;
+        if (one->found)
+                view_run(&one->w, i);
+        return 0;
+}
+
+void api_run_get(ApiCall *c) {
+        const InputRun *in = c->in;
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        One one = { .session = c->session_id, .w = JSON_WRITER(&body) };
+        uint64_t id = api_id(in->run);
+        int r = id ? session_run_get(c->api->sessions, id, write_run, &one) : -ENOENT;
+
+        c->subject = in->run.s;
+        if (one.found) {
+                api_reply(c, &body);
+                return;
+        }
+        buf_done(&body);
+        if (r < 0 && r != -ENOENT)
+                api_fail_result(c, r);
+        else
+                api_fail(c, ERROR_RUN_NOT_FOUND);
+}
+
+static int write_checkpoint(const CheckpointInfo *i, void *userdata) {
+        view_checkpoint(userdata, i);
+        return 0;
+}
+
+static void reply_checkpoint(ApiCall *c, Session *s, uint64_t id) {
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        JsonWriter w = JSON_WRITER(&body);
+        int r = s && id ? session_checkpoint_get(s, id, write_checkpoint, &w)
+                        : SESSION_E_NO_CHECKPOINT;
+
+        if (r == 0) {
+                api_reply(c, &body);
+                return;
+        }
+        buf_done(&body);
+        api_fail_result(c, r);
+}
+
+void api_checkpoint_get(ApiCall *c) {
+        const InputCheckpoint *in = c->in;
+
+        c->subject = in->cp.s;
+        reply_checkpoint(c, c->session, api_id(in->cp));
+}
+
+/* ---- changes ---- */
+
+static void on_checkpoint(int r, Session *s, uint64_t id, void *userdata) {
+        ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
+
+        if (r != 0)
+                api_fail_result(c, r);
+        else
+                reply_checkpoint(c, s, id);
+}
+
+void api_checkpoint_create(ApiCall *c) {
+        const InputCheckpointCreate *in = c->in;
+
+        api_submitted(c, session_checkpoint(c->session, c->caller.run, CHECKPOINT_MANUAL,
+                                            in->label.s, on_checkpoint, c));
+}
+
+static void on_patched(int r, Session *s, uint64_t id, void *userdata) {
+        ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
+
+        on_checkpoint(r, s, api_id(((const InputCheckpoint *) c->in)->cp), userdata);
+}
+
+void api_checkpoint_patch(ApiCall *c) {
+        const InputCheckpoint *in = c->in;
+        uint64_t id = api_id(in->cp);
+
+        c->subject = in->cp.s;
+        api_submitted(c, id ? session_checkpoint_patch(c->session, id, in->label.s,
+                                                       in->pinned.set ? &in->pinned.v : NULL,
+                                                       on_patched, c)
+                            : SESSION_E_NO_CHECKPOINT);
+}
+
+static void on_deleted(int r, Session *s, uint64_t id, void *userdata) {
+        ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
+
+        if (r != 0)
+                api_fail_result(c, r);
+        else
+                api_reply_status(c, "deleted");
+}
+
+void api_checkpoint_delete(ApiCall *c) {
+        const InputCheckpoint *in = c->in;
+        uint64_t id = api_id(in->cp);
+
+        c->subject = in->cp.s;
+        api_submitted(c, id ? session_checkpoint_delete(c->session, id, on_deleted, c)
+                            : SESSION_E_NO_CHECKPOINT);
+}
+
+/* ---- the state at a checkpoint ---- */
+
+/* What a checkpoint pins replaces what is now. */
+static int take_point(const CheckpointInfo *i, void *userdata) {
+        SessionInfo *s = userdata;
+
+        s->config = i->config;
+        s->branch = i->branch;
+        s->head = i->node;
+        s->vars = i->vars;
+        s->run = i->run;
+        s->checkpoint = i->id;
+        s->message_count = i->message_count;
+        s->tool_call_count = i->tool_call_count;
+        s->updated_at = i->created_at;
+        return 0;
+}
+
+void api_checkpoint_state(ApiCall *c) {
+        const InputCheckpoint *in = c->in;
+        uint64_t id = api_id(in->cp);
+        size_t messages = 0;
+
+        c->subject = in->cp.s;
+        (void) api_message_limit(in->messages, SIZE_MAX, &messages);
+        int r = id ? session_checkpoint_get(c->session, id, take_point, &c->info)
+                   : SESSION_E_NO_CHECKPOINT;
+        if (r != 0)
+                api_fail_result(c, r);
+        else
+                api_reply_session(c, messages);
+}

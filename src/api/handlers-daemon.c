@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The daemon about itself. Health is asked often, by anybody: it counts nothing that takes longer
+ * with more sessions, and reads the oldest heartbeat at most once a second. */
+
+#include "api/handlers.h"
+
+static usec_t oldest_heartbeat(Api *a) {
+        usec_t now = clock_monotonic();
+
+        if (a->heartbeat_read_at == 0 || now - a->heartbeat_read_at >= USEC_PER_SEC) {
+                a->heartbeat = session_oldest_heartbeat(a->sessions);
+                a->heartbeat_read_at = now;
+        }
+        return a->heartbeat;
+}
+
+void api_health(ApiCall *c) {
+        Api *a = c->api;
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        JsonWriter w = JSON_WRITER(&body);
+
+        json_w_object_begin(&w);
+        json_w_kv_string(&w, "status", "healthy");
+        json_w_kv_real(&w, "uptime_seconds",
+                       (double) (clock_monotonic() - a->started_monotonic) / (double) USEC_PER_SEC);
+        json_w_kv_uint(&w, "active_sessions", session_count(a->sessions, SESSION_RUNNING));
+        json_w_kv_time(&w, "oldest_heartbeat", oldest_heartbeat(a));
+        json_w_object_end(&w);
+        api_reply(c, &body);
+}
+
+void api_ready(ApiCall *c) {
+        if (c->api->config.is_ready(c->api->config.userdata))
+                api_reply_status(c, "ready");
+        else
+                api_fail(c, ERROR_NOT_READY);
+}
+
+void api_version(ApiCall *c) {
+        const ApiConfig *config = &c->api->config;
+        pid_t keeper = config->sup ? sup_manager_keeper_pid(config->sup) : 0;
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        JsonWriter w = JSON_WRITER(&body);
+
+        json_w_object_begin(&w);
+        json_w_kv_string(&w, "version", AGENTD_VERSION);
+        json_w_kv_int(&w, "daemon_pid", getpid());
+        if (keeper > 0)
+                json_w_kv_int(&w, "keeper_pid", keeper);
+        else
+                json_w_kv_raw(&w, "keeper_pid", JSON_NULL);
+        json_w_kv_time(&w, "started_at", config->started_at);
+        if (config->port > 0)
+                json_w_kv_uint(&w, "port", config->port);
+        else
+                json_w_kv_raw(&w, "port", JSON_NULL);
+        json_w_kv_uint(&w, "state_schema", config->state_schema);
+        json_w_kv_uint(&w, "memory_schema", config->memory_schema);
+        json_w_object_end(&w);
+        api_reply(c, &body);
+}
+
+void api_shutdown(ApiCall *c) {
+        const ApiConfig config = c->api->config;
+
+        api_reply_status(c, "stopping"); /* c is gone */
+        config.shutdown(config.userdata);
+}
+
+void api_openapi(ApiCall *c) {
+        Buf *text = &c->api->openapi;
+        int r = text->len > 0 ? 0 : openapi_write(text);
+
+        if (r < 0)
+                api_fail_result(c, r);
+        else
+                http_reply_static(c->req, c->route->status, "application/json", text->data,
+                                  text->len);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Objects as JSON, each by the rows of its table in contract/outputs.c (a test compares them).
+ * Values that clients stored are written as they are. */
+
+#include "api/api-internal.h"
+#include "base/str.h"
+
+void view_message(JsonWriter *w, const NodeInfo *n) {
+        json_w_object_begin(w);
+        json_w_kv_id(w, "id", n->id);
+        json_w_kv_string(w, "role", n->role);
+        json_w_kv_raw(w, "content", n->content);
+        json_w_kv_raw(w, "tool_calls", n->calls.p ? n->calls : JSON_LITERAL("[]"));
+        json_w_kv_time(w, "timestamp", n->time);
+        json_w_kv_id_or_null(w, "parent", n->parent);
+        json_w_kv_id_or_null(w, "run", n->run);
+        json_w_object_end(w);
+}
+
+void view_checkpoint(JsonWriter *w, const CheckpointInfo *i) {
+        char tree[41] = "";
+
+        if (i->tree)
+                hex_encode(i->tree, 20, tree);
+        json_w_object_begin(w);
+        json_w_kv_id(w, "checkpoint_id", i->id);
+        json_w_kv_id(w, "session_id", i->session);
+        json_w_kv_time(w, "created_at", i->created_at);
+        json_w_kv_string(w, "label", i->label);
+        json_w_kv_string(w, "kind", checkpoint_kind_to_string(i->kind));
+        json_w_kv_bool(w, "pinned", i->pinned);
+        json_w_kv_id(w, "branch", i->branch);
+        json_w_kv_id_or_null(w, "node", i->node);
+        json_w_kv_id_or_null(w, "run", i->run);
+        json_w_kv_uint(w, "message_count", i->message_count);
+        json_w_kv_uint(w, "tool_call_count", i->tool_call_count);
+        json_w_kv_string(w, "workspace_tree", i->tree ? tree : NULL);
+        json_w_object_end(w);
+}
+
+void view_branch(JsonWriter *w, const BranchInfo *i) {
+        json_w_object_begin(w);
+        json_w_kv_id(w, "branch_id", i->id);
+        json_w_kv_string(w, "name", i->name);
+        json_w_kv_id_or_null(w, "head", i->head);
+        json_w_kv_uint(w, "message_count", i->message_count);
+        json_w_kv_bool(w, "current", i->is_current);
+        json_w_kv_time(w, "created_at", i->created_at);
+        json_w_kv_id_or_null(w, "origin_branch", i->origin_branch);
+        json_w_kv_id_or_null(w, "origin_checkpoint", i->origin_checkpoint);
+        json_w_kv_id_or_null(w, "origin_node", i->origin_node);
+        json_w_object_end(w);
+}
+
+static const char *run_state_to_string(RunState s) {
+        static const char *const words[_RUN_STATE_MAX] = {
+                [RUN_INTENT] = "starting",
+                [RUN_ALIVE] = "alive",
+                [RUN_STOPPING] = "stopping",
+                [RUN_ENDED] = "ended",
+        };
+
+        assert(s < _RUN_STATE_MAX);
+        return words[s];
+}
+
+static void int_or_null(JsonWriter *w, const char *name, bool has, int64_t v) {
+        if (has)
+                json_w_kv_int(w, name, v);
+        else
+                json_w_kv_raw(w, name, JSON_NULL);
+}
+
+void view_run(JsonWriter *w, const RunInfo *i) {
+        bool ended = i->state == RUN_ENDED;
+
+        json_w_object_begin(w);
+        json_w_kv_id(w, "run_id", i->id);
+        json_w_kv_id(w, "session_id", i->session);
+        json_w_kv_uint(w, "number", i->number);
+        json_w_kv_string(w, "state", run_state_to_string(i->state));
+        int_or_null(w, "pid", i->pid > 0, i->pid);
+        json_w_kv_time(w, "created_at", i->created_at);
+        json_w_kv_time(w, "started_at", i->started_at);
+        json_w_kv_time(w, "ended_at", i->ended_at);
+        json_w_kv_string(w, "result",
+                         ended && i->result >= 0 ? sup_result_to_string((SupResult) i->result)
+                                                 : NULL);
+        int_or_null(w, "exit_code", ended && i->exit_code >= 0, i->exit_code);
+        int_or_null(w, "exit_signal", ended && i->exit_signal > 0, i->exit_signal);
+        json_w_kv_uint(w, "leftovers", i->leftovers);
+        json_w_kv_string(w, "reason", i->reason);
+        json_w_object_end(w);
+}
+
+void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e) {
+        json_w_object_begin(w);
+        json_w_kv_id(w, "id", e->id);
+        json_w_kv_string(w, "type", session_event_to_string(e->type));
+        json_w_kv_time(w, "time", e->time);
+        json_w_kv_id_or_null(w, "session_id", e->session);
+        json_w_kv_string(w, "namespace", session_namespace_name(m, e->namespace_id));
+        json_w_kv_raw(w, "data", e->data.p ? e->data : JSON_LITERAL("{}"));
+        json_w_object_end(w);
+}
+
+void view_memory_entry(JsonWriter *w, const MemoryEntry *e) {
+        json_w_object_begin(w);
+        json_w_kv_string(w, "key", e->key);
+        json_w_kv_raw(w, "value", e->value);
+        json_w_kv_time(w, "timestamp", e->updated_at);
+        json_w_kv_time(w, "created_at", e->created_at);
+        json_w_kv_uint(w, "version", e->version);
+        json_w_kv_uint(w, "access_count", e->access_count);
+        json_w_kv_id_or_null(w, "session_id", e->session);
+        json_w_kv_id_or_null(w, "run", e->run);
+        json_w_object_end(w);
+}
+
+void view_token(JsonWriter *w, const SessionManager *m, const TokenInfo *t) {
+        json_w_kv_id(w, "token_id", t->id);
+        json_w_kv_string(w, "namespace", session_namespace_name(m, t->namespace_id));
+        json_w_kv_string(w, "scope", t->scope);
+        json_w_kv_string(w, "name", t->name);
+        json_w_kv_time(w, "created_at", t->created_at);
+        json_w_kv_time(w, "expires_at", t->expires_at);
+}
