@@ -89,7 +89,7 @@ static int on_tree(CheckpointJob *job, int r, const uint8_t *tree) {
         if (!s)
                 return SESSION_E_NOT_FOUND;
         if (r >= 0)
-                r = run_check(s, job->run);
+                r = session_run_check(s, job->run);
         else if (job->kind == CHECKPOINT_MANUAL)
                 r = SESSION_E_NOT_DURABLE;
         else
@@ -156,7 +156,7 @@ int session_checkpoint(Session *s,
         OBJ_CHECK(s, SESSION_MAGIC);
         if (s->manager->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
-        int r = run_check(s, run);
+        int r = session_run_check(s, run);
         return r != 0 ? r
                       : checkpoint_any(s, run, kind, label ? label : checkpoint_label(kind), done,
                                        userdata);

@@ -75,7 +75,7 @@ int session_append(Session *s,
         OBJ_CHECK(s, SESSION_MAGIC);
         if (s->manager->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
-        int r = run_check(s, run);
+        int r = session_run_check(s, run);
         if (r != 0)
                 return r;
         if (content.n + tool_calls.n > s->manager->config.message_max)

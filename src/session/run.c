@@ -26,7 +26,7 @@ int boot_id_load(SessionManager *m) {
         return 0;
 }
 
-int run_check(const Session *s, uint64_t run) {
+int session_run_check(const Session *s, uint64_t run) {
         if (run == 0 || (s->open_run && s->open_run->id == run))
                 return 0;
         return SESSION_E_STALE_RUN;

@@ -318,7 +318,7 @@ uint64_t branch_add(
 /* A new run and its token, in t: running/starting. */
 void txn_run_new(SessionTxn *t, const char *reason);
 /* 0, or SESSION_E_STALE_RUN: run is neither 0 nor the open run of s. */
-int run_check(const Session *s, uint64_t run);
+int session_run_check(const Session *s, uint64_t run);
 /* Starts the process if there is a command, else running/idle. */
 void txn_start(SessionTxn *t, const char *reason);
 /* The same because somebody asked for it: back-off and start limit begin anew. */

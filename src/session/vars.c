@@ -321,7 +321,7 @@ int session_var_set(Session *s,
         OBJ_CHECK(s, SESSION_MAGIC);
         if (s->manager->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
-        int r = run_check(s, run);
+        int r = session_run_check(s, run);
         if (r != 0)
                 return r;
         if (if_match && if_match != s->info.vars)
