@@ -51,6 +51,7 @@ struct Daemon {
         sd_event_source *sigterm, *sigint, *shutdown_source;
         char *log_dir, *socket_path, *keeper_path, *exec_path;
         char url[80];
+        unsigned port;
         usec_t started_at;
         bool is_ready, is_stopping;
 };
@@ -69,6 +70,7 @@ static void on_agents_down(unsigned kept, void *userdata) {
         Daemon *d = OBJ_CAST(Daemon, userdata, DAEMON_MAGIC);
         if (kept > 0)
                 log_notice("Leaving %u agent%s running under the keeper", kept, kept == 1 ? "" : "s");
+        api_quiesce(d->api);
         http_server_drain(api_server(d->api), on_drained, d);
 }
 
@@ -191,21 +193,21 @@ static int daemon_find_url(Daemon *d) {
                 if (getsockname(d->args->listen_fds[i], &addr.sa, &n) < 0)
                         return errno_neg();
                 if (addr.sa.sa_family == AF_INET) {
+                        d->port = ntohs(addr.in.sin_port);
                         if (addr.in.sin_addr.s_addr != htonl(INADDR_ANY))
                                 (void) inet_ntop(AF_INET, &addr.in.sin_addr, host, sizeof(host));
-                        (void) snprintf(d->url, sizeof(d->url), "http://%s:%u", host,
-                                        (unsigned) ntohs(addr.in.sin_port));
+                        (void) snprintf(d->url, sizeof(d->url), "http://%s:%u", host, d->port);
                         return 0;
                 }
                 if (addr.sa.sa_family == AF_INET6) {
+                        d->port = ntohs(addr.in6.sin6_port);
                         if (!IN6_IS_ADDR_UNSPECIFIED(&addr.in6.sin6_addr)) {
                                 (void) inet_ntop(AF_INET6, &addr.in6.sin6_addr, literal + 1,
                                                  sizeof(literal) - 2);
                                 (void) strncat(literal, "]", sizeof(literal) - strlen(literal) - 1);
                         }
                         (void) snprintf(d->url, sizeof(d->url), "http://%s:%u",
-                                        literal[1] ? literal : host,
-                                        (unsigned) ntohs(addr.in6.sin6_port));
+                                        literal[1] ? literal : host, d->port);
                         return 0;
                 }
         }
@@ -289,6 +291,10 @@ static int daemon_open_sup(Daemon *d, bool under_service_manager) {
         return r < 0 ? log_error(r, "Cannot start the supervision") : 0;
 }
 
+static unsigned schema_version(const StoreSchema *s) {
+        return s->migrations[s->n_migrations - 1].version;
+}
+
 static int daemon_open_api(Daemon *d) {
         ApiConfig config = {
                 .sessions = d->sessions,
@@ -297,6 +303,9 @@ static int daemon_open_api(Daemon *d) {
                 .config = d->config,
                 .log_dir = d->log_dir,
                 .started_at = d->started_at,
+                .port = d->port,
+                .state_schema = schema_version(&state_schema),
+                .memory_schema = schema_version(&memory_schema),
                 .memory_window = d->config->memory_window,
                 .shutdown = daemon_stop_soon,
                 .kill = api_kill,
