@@ -4,12 +4,7 @@
 /* What the tests of this room share: a manager on a real store in a folder of its own, an event
  * loop that is run until a verb is done, and a fake daemon whose processes live in a struct. */
 
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
+#include "base/test.h"
 #include "session/session-internal.h"
 
 typedef struct FakeAgent {

@@ -274,10 +274,24 @@ int session_token_create(SessionManager *m,
         return 0;
 }
 
+static bool token_exists(const SessionManager *m, uint64_t id) {
+        uint64_t key;
+        void *value;
+
+        for (size_t cursor = 0; map_next(m->tokens, &cursor, &key, &value);)
+                for (const Token *t = value; t; t = t->next)
+                        if (t->info.id == id)
+                                return true;
+        return false;
+}
+
 int session_token_revoke(SessionManager *m, uint64_t token, SessionDoneFn done, void *userdata) {
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
-        int r = session_txn_new(m, NULL, &t);
 
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        if (!token_exists(m, token))
+                return SESSION_E_NOT_FOUND;
+        int r = session_txn_new(m, NULL, &t);
         if (r < 0)
                 return r;
         STORE_ADD(t->store, STATE_TOKEN_DELETE, STORE_ID(token));
