@@ -6,7 +6,8 @@
  *   http.c      the libmicrohttpd daemon inside sd-event: run, wake, drain
  *   accept.c    listening sockets, limits, HttpConn
  *   deadline.c  connections that owe us something, by deadline; one timer
- *   request.c   from the request line to the request function
+ *   request.c   from the request line to the request function, and its end
+ *   head.c      what the headers decide
  *   values.c    what a handler may ask of a request
  *   reply.c     from http_reply() to the wire
  *   stream.c    replies without an end
@@ -30,9 +31,6 @@
 #define HTTP_HEAD_MAX          ((size_t) 32 * 1024)
 #define HTTP_REPLY_HEADERS_MAX ((size_t) 8 * 1024)
 #define HTTP_LISTENERS_MAX     8
-/* A request that is refused is read to its end if it has at most this much to come: that is cheaper
- * than a new connection. */
-#define HTTP_DISCARD_MAX ((size_t) 64 * 1024)
 
 typedef struct HttpConn HttpConn;
 typedef struct HttpPerIp HttpPerIp;
@@ -117,6 +115,7 @@ struct HttpServer {
         sd_event_source *io_source;   /* libmicrohttpd's epoll */
         sd_event_source *kick_source; /* runs libmicrohttpd again without an event */
         bool is_running;
+        bool is_kicked;
 
         sd_event_source *listen_sources[HTTP_LISTENERS_MAX];
         int listen_fds[HTTP_LISTENERS_MAX];
@@ -194,6 +193,13 @@ void http_request_drop_owned(HttpRequest *req);
 /* Frees a request that outlived its server. */
 void http_request_free_orphan(HttpRequest *req);
 void http_request_free_spares(HttpServer *s);
+
+/* head.c */
+/* Looks at the headers, finds the route and decodes path values. False: the request was answered
+ * (or aborted) and *ret_rest_is_small says whether its body should be read and thrown away. */
+bool http_head_accept(HttpRequest *req, const char *url, const char *method, bool *ret_rest_is_small);
+/* 413. */
+void http_head_refuse_size(HttpRequest *req);
 
 /* values.c */
 /* Decodes path values. 0, -ENOMEM, or -EINVAL if one is not text. */

@@ -47,6 +47,9 @@ static void server_run(HttpServer *s) {
         MHD_UNSIGNED_LONG_LONG timeout_msec;
 
         assert(!s->is_running);
+        if (s->is_kicked)
+                (void) sd_event_source_set_enabled(s->kick_source, SD_EVENT_OFF);
+        s->is_kicked = false;
         s->is_running = true;
         (void) MHD_run(s->daemon);
         s->is_running = false;
@@ -72,6 +75,9 @@ static int on_kick(sd_event_source *source, void *userdata) {
 }
 
 void http_server_kick(HttpServer *s) {
+        if (s->is_kicked)
+                return;
+        s->is_kicked = true;
         (void) sd_event_source_set_enabled(s->kick_source, SD_EVENT_ONESHOT);
 }
 

@@ -96,7 +96,8 @@ typedef struct HttpConfig {
 int http_server_new(HttpServer **ret, sd_event *event, const HttpConfig *config);
 HttpServer *http_server_free(HttpServer *s);
 DEFINE_CLEANUP(HttpServer *, http_server_free);
-/* Serves a listening socket (TCP or unix; told apart by SO_DOMAIN). The fd is duplicated. */
+/* Serves a listening socket (TCP or unix; told apart by SO_DOMAIN). The fd is duplicated, and made non-blocking for
+ * all who share it. -E2BIG beyond 8 of them. */
 int http_server_listen(HttpServer *s, int fd);
 /* No new connections; idle ones are closed, requests under way go on, and their answers close the connection.
  * idle(userdata) is called once no connection is left (at once if none is). Streams are their owners' to end. */

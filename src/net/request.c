@@ -7,40 +7,20 @@
  * closes the connection; so an ordinary answer waits for the last call, even if there is no body.
  * The first call is used for exactly its purpose: what is refused before its body is read.
  *
- * A refused body that is small is read and thrown away, because the connection is worth more; a
- * large one, or one whose client waits for "100 Continue", is answered at once.
- *
  * When the function has not answered on return the connection is suspended, and the answer resumes
  * it: libmicrohttpd then calls the access handler once again.
  *
  * A client that hangs up does not free its waiting request: the connection stays suspended until
  * the owner replies, so that everything the owner may ask of the request (headers, path, body)
  * stays where it is and no second owner of that memory is needed. Only the end of the server
- * orphans a request that is still held.
- *
- * Header checks of our own: libmicrohttpd takes the first Content-Length and ignores a second one,
- * takes any Transfer-Encoding for "until the end", and takes both together. In front of it may be a
- * proxy that reads them differently, so all of that is refused (RFC 9112 section 6.3). */
-
-#include <stdio.h>
-#include <strings.h>
+ * orphans a request that is still held. */
 
 #include "base/log.h"
-#include "base/str.h"
 #include "net/http-internal.h"
 #include "net/uri.h"
 
 #define SPARE_REQUESTS_MAX 128
 #define TEXT_MAX           (2 * HTTP_HEAD_MAX)
-#define HEADERS_COUNT_MAX  100
-
-typedef struct Head {
-        unsigned n_headers;
-        unsigned n_hosts, n_lengths, n_encodings;
-        const char *length;
-        const char *encoding;
-        bool expects_continue;
-} Head;
 
 /* ---- objects ---- */
 
@@ -185,142 +165,6 @@ size_t http_request_unescape(void *cls, struct MHD_Connection *mhd, char *text) 
 
 /* ---- the headers ---- */
 
-static bool name_is(const char *name, size_t n, const char *wanted, size_t wanted_n) {
-        return n == wanted_n && strncasecmp(name, wanted, n) == 0;
-}
-#define NAME_IS(name, n, literal) name_is((name), (n), (literal), sizeof(literal) - 1)
-
-static enum MHD_Result look_at_header(void *cls,
-                                      enum MHD_ValueKind kind,
-                                      const char *name,
-                                      size_t name_n,
-                                      const char *value,
-                                      size_t value_n) {
-        Head *head = cls;
-
-        head->n_headers++;
-        if (NAME_IS(name, name_n, "Host"))
-                head->n_hosts++;
-        else if (NAME_IS(name, name_n, "Content-Length")) {
-                head->n_lengths++;
-                head->length = value;
-        } else if (NAME_IS(name, name_n, "Transfer-Encoding")) {
-                head->n_encodings++;
-                head->encoding = value;
-        } else if (NAME_IS(name, name_n, "Expect"))
-                head->expects_continue = true;
-        return MHD_YES;
-}
-
-static bool framing_is_clear(const Head *head) {
-        if (head->n_hosts > 1 || head->n_lengths > 1 || head->n_encodings > 1)
-                return false;
-        if (head->n_encodings == 1)
-                return head->n_lengths == 0 && strcasecmp(head->encoding, "chunked") == 0;
-        return true;
-}
-
-/* libmicrohttpd has checked that it is a number. */
-static uint64_t content_length(const Head *head) {
-        uint64_t n = 0;
-
-        if (head->length && str_to_u64(head->length, &n) < 0)
-                return UINT64_MAX;
-        return n;
-}
-
-static HttpMethod method_parse(const char *name) {
-        for (HttpMethod m = 0; m < _HTTP_METHOD_MAX; m++)
-                if (streq(name, http_method_to_string(m)))
-                        return m;
-        return _HTTP_METHOD_INVALID;
-}
-
-/* The absolute form "http://host/path" (RFC 9112 section 3.2.2) is for proxies, but servers must take it. */
-static const char *origin_form(const char *url) {
-        const char *rest;
-
-        if (url[0] == '/' || strncasecmp(url, "http://", 7) != 0)
-                return url;
-        rest = strchr(url + 7, '/');
-        return rest ?: "/";
-}
-
-static void refuse_method(HttpRequest *req, unsigned allow) {
-        char list[64] = "";
-
-        for (HttpMethod m = 0; m < _HTTP_METHOD_MAX; m++) {
-                if (!(allow & 1u << m))
-                        continue;
-                size_t n = strlen(list);
-                (void) snprintf(list + n, sizeof(list) - n, "%s%s", n ? ", " : "",
-                                http_method_to_string(m));
-        }
-        http_reply_header(req, "Allow", list);
-        http_reply_error(req, MHD_HTTP_METHOD_NOT_ALLOWED, "method_not_allowed",
-                         "Method Not Allowed");
-}
-
-/* Finds the route and decodes the path. False if the request was answered. */
-static bool route(HttpRequest *req) {
-        unsigned allow;
-
-        int r = http_router_match(req->server->config.router, req->method, req->path, &req->match,
-                                  &allow);
-        if (r == HTTP_E_NO_ROUTE) {
-                http_reply_error(req, MHD_HTTP_NOT_FOUND, "not_found", "Not Found");
-                return false;
-        }
-        if (r == HTTP_E_NO_METHOD) {
-                refuse_method(req, allow);
-                return false;
-        }
-
-        r = http_request_decode(req);
-        if (r == -ENOMEM) {
-                http_reply_error(req, MHD_HTTP_SERVICE_UNAVAILABLE, "out_of_memory", "Out of memory");
-                return false;
-        }
-        if (r < 0 || req->bad_query) {
-                http_reply_error(req, MHD_HTTP_UNPROCESSABLE_CONTENT, "invalid_url",
-                                 "Path and query must be UTF-8 text without NUL");
-                return false;
-        }
-        return true;
-}
-
-static void too_large(HttpRequest *req) {
-        http_reply_error(req, MHD_HTTP_CONTENT_TOO_LARGE, "body_too_large",
-                         "Request body is too large");
-}
-
-/* True if the request may go on to its body; else it was answered. */
-static bool head_is_acceptable(HttpRequest *req, const Head *head) {
-        if (!framing_is_clear(head)) {
-                http_reply_error(req, MHD_HTTP_BAD_REQUEST, "bad_request",
-                                 "Host, Content-Length or Transfer-Encoding is ambiguous");
-                return false;
-        }
-        if (head->n_headers > HEADERS_COUNT_MAX) {
-                http_reply_error(req, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, "too_many_headers",
-                                 "Too many header fields");
-                return false;
-        }
-        if (!route(req))
-                return false;
-        if (content_length(head) > req->server->config.body_max) {
-                too_large(req);
-                return false;
-        }
-        return true;
-}
-
-/* Is what is still to come so little that reading it is cheaper than a new connection? */
-static bool is_worth_discarding(const Head *head) {
-        return framing_is_clear(head) && head->n_encodings == 0 && !head->expects_continue &&
-               content_length(head) <= HTTP_DISCARD_MAX;
-}
-
 static enum MHD_Result queue_reply(HttpRequest *req) {
         struct MHD_Response *response = TAKE_PTR(req->response);
 
@@ -332,20 +176,16 @@ static enum MHD_Result queue_reply(HttpRequest *req) {
 }
 
 static enum MHD_Result take_headers(HttpRequest *req, const char *url, const char *method) {
-        Head head = {};
+        bool rest_is_small;
 
-        (void) MHD_get_connection_values_n(req->mhd, MHD_HEADER_KIND, look_at_header, &head);
-        req->method = method_parse(method);
-        req->path = origin_form(url);
-        if (head_is_acceptable(req, &head)) {
+        if (http_head_accept(req, url, method, &rest_is_small)) {
                 req->state = HTTP_REQUEST_BODY;
                 req->body = BUF_INIT(req->server->config.body_max);
                 return MHD_YES;
         }
-
         if (req->state == HTTP_REQUEST_ABORTED)
                 return MHD_NO;
-        if (is_worth_discarding(&head)) {
+        if (rest_is_small) {
                 req->state = HTTP_REQUEST_DISCARD;
                 return MHD_YES;
         }
@@ -362,7 +202,7 @@ static void take_body(HttpRequest *req, const char *data, size_t n) {
 
         left -= MIN(s->body_memory, left);
         if (n > s->config.body_max - req->body.len)
-                too_large(req);
+                http_head_refuse_size(req);
         else if (n > left || buf_append(&req->body, data, n) < 0)
                 http_reply_error(req, MHD_HTTP_SERVICE_UNAVAILABLE, "busy",
                                  "Too many request bodies at once, try again later");

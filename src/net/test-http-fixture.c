@@ -128,6 +128,12 @@ static void handle_nothing(TestServer *t, HttpRequest *req) {
         http_reply(req, 204, NULL, NULL);
 }
 
+static void handle_smuggle(TestServer *t, HttpRequest *req) {
+        http_reply_header(req, "X-Bad", "1\r\nSet-Cookie: a=b");
+        http_reply_header(req, "X-Good", "1");
+        http_reply(req, 200, NULL, NULL);
+}
+
 typedef struct TestRoute {
         HttpMethod method;
         const char *pattern;
@@ -144,6 +150,7 @@ static const TestRoute routes[] = {
         { HTTP_GET, "/stream", handle_stream },
         { HTTP_GET, "/flood", handle_flood },
         { HTTP_GET, "/big", handle_big },
+        { HTTP_GET, "/smuggle", handle_smuggle },
 };
 
 static void on_request(HttpRequest *req, void *userdata) {

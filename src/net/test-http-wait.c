@@ -4,6 +4,7 @@
  * draining. */
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "net/test-http.h"
@@ -383,6 +384,31 @@ static void test_full_server_says_503(void **state) {
         free(test_ask(&t, &c, GET("/hello"), 200));
 }
 
+static void test_server_without_file_descriptors_recovers(void **state) {
+        _cleanup_server_ TestServer t;
+        _cleanup_client_ TestClient c;
+        struct rlimit before, none;
+        unsigned events = 0;
+
+        test_server_start(&t, NULL);
+        test_client_open(&t, &c);
+        test_client_send(&c, GET("/hello"));
+
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+        int next = dup(c.fd);
+        assert_true(next >= 0);
+        (void) close(next);
+        none = (struct rlimit){ .rlim_cur = (rlim_t) next, .rlim_max = before.rlim_max };
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        while (sd_event_run(t.event, 0) > 0)
+                assert_true(++events < 10);
+        int r = setrlimit(RLIMIT_NOFILE, &before);
+        assert_int_equal(r, 0);
+        assert_int_equal(t.n_requests, 0);
+
+        free(test_client_answer(&t, &c));
+}
+
 /* ---- draining ---- */
 
 static void on_idle(void *userdata) {
@@ -475,6 +501,7 @@ int main(void) {
                 cmocka_unit_test(test_reader_that_takes_nothing_is_cut),
                 cmocka_unit_test(test_three_hundred_at_once_are_all_served),
                 cmocka_unit_test(test_full_server_says_503),
+                cmocka_unit_test(test_server_without_file_descriptors_recovers),
                 cmocka_unit_test(test_drain_ends_idle_connections_and_waits_for_the_rest),
                 cmocka_unit_test(test_drain_serves_what_has_already_arrived),
                 cmocka_unit_test(test_drain_of_an_empty_server_is_idle_at_once),

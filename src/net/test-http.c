@@ -5,6 +5,7 @@
 #include "net/test-http.h"
 
 #include <stdio.h>
+#include <sys/socket.h>
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -347,6 +348,29 @@ static void test_http_1_0_client_gets_its_answer_and_the_end(void **state) {
         test_client_wait_eof(&t, &c);
 }
 
+static void test_client_that_has_said_all_gets_its_answer(void **state) {
+        _cleanup_server_ TestServer t;
+        _cleanup_client_ TestClient c;
+
+        test_server_start(&t, NULL);
+        test_client_open(&t, &c);
+        test_client_send(&c, GET("/hello"));
+        assert_int_equal(shutdown(c.fd, SHUT_WR), 0);
+        _cleanup_free_ char *answer = test_client_answer(&t, &c);
+        assert_string_equal(test_body(answer), "hello");
+}
+
+static void test_reply_header_cannot_smuggle_a_line(void **state) {
+        _cleanup_server_ TestServer t;
+        _cleanup_client_ TestClient c;
+
+        test_server_start(&t, NULL);
+        test_client_open(&t, &c);
+        _cleanup_free_ char *answer = test_ask(&t, &c, GET("/smuggle"), 200);
+        assert_null(strstr(answer, "Set-Cookie"));
+        assert_non_null(strstr(answer, "X-Good: 1\r\n"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_connection_is_kept_for_the_next_request),
@@ -370,6 +394,8 @@ int main(void) {
                 cmocka_unit_test(test_too_large_head_is_431),
                 cmocka_unit_test(test_too_many_headers_are_431),
                 cmocka_unit_test(test_unix_socket_serves_too),
+                cmocka_unit_test(test_client_that_has_said_all_gets_its_answer),
+                cmocka_unit_test(test_reply_header_cannot_smuggle_a_line),
                 cmocka_unit_test(test_http_1_0_client_gets_its_answer_and_the_end),
         };
         return cmocka_run_group_tests_name("http", tests, NULL, NULL);

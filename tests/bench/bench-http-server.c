@@ -34,7 +34,7 @@ static void reply_health(HttpRequest *req) {
 
         json_w_object_begin(&w);
         json_w_kv_string(&w, "status", "healthy");
-        json_w_kv_real(&w, "uptime_seconds", (double) clock_monotonic() / (double) USEC_PER_SEC);
+        json_w_kv_uint(&w, "uptime_seconds", clock_monotonic() / USEC_PER_SEC);
         json_w_kv_int(&w, "active_sessions", 0);
         json_w_object_end(&w);
         http_reply(req, 200, "application/json", &body);
