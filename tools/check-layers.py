@@ -12,12 +12,12 @@ ALLOWED = {
     "net": ["base"],
     "keeper": ["base", "exec/job.h"],
     "exec": ["base"],
-    "sup": ["base", "contract/unit-keys.h", "keeper/protocol.h", "exec/job.h"],
+    "sup": ["base", "contract/unit-keys.h", "keeper/protocol.h", "keeper/message.h", "exec/job.h"],
     "session": ["base", "store"],
     "memory": ["base", "store"],
     "api": ["base", "contract", "net", "session/session.h", "memory/memory.h", "sup/sup.h", "sup/logs.h"],
     "daemon": ["*"],
-    "cli": ["base", "contract", "net", "keeper/protocol.h"],
+    "cli": ["base", "contract", "net", "keeper/protocol.h", "keeper/message.h"],
 }
 
 root = pathlib.Path(__file__).resolve().parents[1] / "src"

@@ -79,28 +79,38 @@ void exec_job_done(ExecJob *j) {
         *j = (ExecJob){};
 }
 
+/* Octal digits only, as chmod(1) takes them: "022". */
+static int parse_umask(const char *text, mode_t *ret) {
+        mode_t mask = 0;
+
+        if (text[0] == '\0')
+                return -EBADMSG;
+        for (; *text; text++) {
+                if (*text < '0' || *text > '7')
+                        return -EBADMSG;
+                mask = mask << 3 | (mode_t) (*text - '0');
+                if (mask > 0777)
+                        return -EBADMSG;
+        }
+        *ret = mask;
+        return 0;
+}
+
 static int parse_number(ExecJob *j, TagKind kind, const char *text) {
         int64_t i = 0;
-        char *end = NULL;
 
         if (kind == TAG_KIND_NOFILE) {
                 j->has_nofile = true;
                 return str_to_u64(text, &j->nofile) < 0 ? -EBADMSG : 0;
         }
-        if (kind == TAG_KIND_NICE) {
-                if (str_to_i64(text, &i) < 0 || i < -20 || i > 19)
-                        return -EBADMSG;
-                j->has_nice = true;
-                j->nice = (int) i;
-                return 0;
+        if (kind == TAG_KIND_UMASK) {
+                j->has_umask = true;
+                return parse_umask(text, &j->umask);
         }
-        if (text[0] < '0' || text[0] > '7')
+        if (str_to_i64(text, &i) < 0 || i < -20 || i > 19)
                 return -EBADMSG;
-        unsigned long mask = strtoul(text, &end, 8);
-        if (*end != '\0' || mask > 0777)
-                return -EBADMSG;
-        j->has_umask = true;
-        j->umask = (mode_t) mask;
+        j->has_nice = true;
+        j->nice = (int) i;
         return 0;
 }
 

@@ -48,12 +48,22 @@ static bool from_pidfd(int pidfd, KeeperExit *ret) {
         return true;
 }
 
+/* The digits that begin here; what is not a number, or negative, is 0. */
+static uint64_t leading_number(const char *p) {
+        uint64_t n = 0;
+
+        for (; *p >= '0' && *p <= '9'; p++)
+                n = n * 10 + (uint64_t) (*p - '0');
+        return n;
+}
+
 int keeper_proc_stat_parse(const char *text, KeeperProcStat *ret) {
         KeeperProcStat stat = {};
         unsigned field = 3;
         const char *p;
 
-        /* The name (field 2) may hold anything, parentheses and spaces too: the last one ends it. */
+        /* The name (field 2) may hold anything, parentheses and spaces too: the last one ends it.
+         */
         p = strrchr(text, ')');
         if (!p || p[1] != ' ' || p[2] == '\0')
                 return -EBADMSG;
@@ -61,11 +71,11 @@ int keeper_proc_stat_parse(const char *text, KeeperProcStat *ret) {
         for (p = strchr(p + 2, ' '); p; p = strchr(p + 1, ' ')) {
                 field++;
                 if (field == 22)
-                        stat.start_time = strtoull(p + 1, NULL, 10);
+                        stat.start_time = leading_number(p + 1);
                 else if (field == 35)
-                        stat.readable = strtoull(p + 1, NULL, 10) != 0;
+                        stat.readable = leading_number(p + 1) != 0;
                 else if (field == 52)
-                        stat.exit_status = (int) strtol(p + 1, NULL, 10);
+                        stat.exit_status = (int) leading_number(p + 1);
         }
         if (field < 52)
                 return -EBADMSG;

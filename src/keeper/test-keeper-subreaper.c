@@ -15,7 +15,7 @@
 /* The number behind a word that a script of ours wrote to a file. */
 static int pidfd_of(const char *path, const char *word) {
         _cleanup_free_ char *text = wait_text(path, word);
-        int pidfd = pidfd_open((pid_t) strtol(strstr(text, word) + strlen(word), NULL, 10), 0);
+        int pidfd = pidfd_open((pid_t) number_after(text, word), 0);
 
         assert_true(pidfd >= 0);
         return pidfd;

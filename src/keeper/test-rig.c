@@ -7,6 +7,7 @@
 
 #include "keeper/test-rig.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
@@ -93,6 +94,8 @@ static void start_keeper(Rig *rig, const int *fds, int n_fds, char *const *args)
         if (rig->keeper == 0) {
                 int moved[8];
 
+                /* A test that is killed shall leave no keeper behind. */
+                (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
                 for (int i = 0; i < n_fds; i++)
                         moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 64);
                 for (int i = 0; i < n_fds; i++)
@@ -217,7 +220,7 @@ pid_t rig_only_child(Rig *rig) {
                 _cleanup_free_ char *text = NULL;
 
                 ASSERT_OK(fs_read_file(AT_FDCWD, path, 4096, &text, NULL));
-                pid = (pid_t) strtol(text, NULL, 10);
+                pid = text[0] ? (pid_t) number_after(text, "") : 0;
                 (void) sched_yield();
         }
         return pid;
@@ -247,6 +250,29 @@ int rig_wait_keeper(Rig *rig) {
         return WEXITSTATUS(status);
 }
 
+int64_t number_after(const char *text, const char *word) {
+        const char *p = strstr(text, word);
+        char digits[24] = "";
+        int64_t n = 0;
+
+        assert_non_null(p);
+        p += strlen(word);
+        (void) snprintf(digits, sizeof(digits), "%.*s", (int) strspn(p, "0123456789"), p);
+        ASSERT_OK(str_to_i64(digits, &n));
+        return n;
+}
+
+size_t count_names(const char *path) {
+        DIR *dir = opendir(path);
+        size_t n = 0;
+
+        assert_non_null(dir);
+        while (readdir(dir))
+                n++;
+        (void) closedir(dir);
+        return n;
+}
+
 void wait_readable(int fd) {
         struct pollfd p = { .fd = fd, .events = POLLIN };
         int r;
@@ -261,8 +287,17 @@ void wait_gone(int pidfd) {
         wait_readable(pidfd);
 }
 
+static void send_waiting(Rig *rig, const KeeperMsg *msg, const int *fds, size_t n_fds) {
+        struct pollfd p = { .fd = rig->link, .events = POLLOUT };
+        int r;
+
+        while ((r = keeper_msg_send(rig->link, msg, fds, n_fds)) == -EAGAIN)
+                assert_int_equal(poll(&p, 1, RIG_PATIENCE_MSEC), 1);
+        ASSERT_OK(r);
+}
+
 void rig_send(Rig *rig, KeeperMsg msg) {
-        ASSERT_OK(keeper_msg_send(rig->link, &msg, NULL, 0));
+        send_waiting(rig, &msg, NULL, 0);
 }
 
 KeeperMsg rig_recv(Rig *rig) {
@@ -339,10 +374,7 @@ static void agent_fds(Agent *a, int fds[static _KEEPER_FD_MAX]) {
 }
 
 static void send_with_fds(Rig *rig, const KeeperMsg *msg, int fds[static _KEEPER_FD_MAX]) {
-        struct pollfd p = { .fd = rig->link, .events = POLLOUT };
-
-        while (keeper_msg_send(rig->link, msg, fds, _KEEPER_FD_MAX) == -EAGAIN)
-                assert_int_equal(poll(&p, 1, RIG_PATIENCE_MSEC), 1);
+        send_waiting(rig, msg, fds, _KEEPER_FD_MAX);
         keeper_fds_close(fds, _KEEPER_FD_MAX);
 }
 

@@ -65,6 +65,10 @@ void rig_send(Rig *rig, KeeperMsg msg);
 KeeperMsg rig_recv(Rig *rig);
 /* The next message, which must be of this type (and about this run, unless 0). */
 KeeperMsg rig_expect(Rig *rig, KeeperMsgType type, uint64_t run);
+/* The number behind a word in a text that has it. */
+int64_t number_after(const char *text, const char *word);
+/* How many names a folder has. */
+size_t count_names(const char *path);
 /* Waits until fd is readable. */
 void wait_readable(int fd);
 /* Waits until the process behind the pidfd is gone. */
