@@ -15,13 +15,12 @@
 
 #define LINGER_MAGIC 0x474e494cu
 #define LINGERS_MAX  64
-#define DISCARD_STEP ((size_t) 1024 * 1024)
+#define DISCARD_STEP ((size_t) 64 * 1024)
 
 typedef struct HttpLinger {
         uint32_t magic;
         HttpServer *server;
         int fd;
-        bool is_tcp;
         sd_event_source *source;
         ListLink link;
         HttpDeadline deadline;
@@ -43,23 +42,12 @@ static HttpLinger *linger_free(HttpLinger *l) {
 }
 DEFINE_CLEANUP(HttpLinger *, linger_free);
 
-static bool is_tcp(int fd) {
-        int domain = AF_UNSPEC;
-        socklen_t n = sizeof(domain);
-
-        return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) >= 0 && domain != AF_UNIX;
-}
-
 static int on_bytes(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        static char unused[DISCARD_STEP];
         HttpLinger *l = OBJ_CAST(HttpLinger, userdata, LINGER_MAGIC);
-        char unused[4096];
-        ssize_t n;
 
-        /* Only TCP has the discarding form; elsewhere MSG_TRUNC copies all the same. */
-        if (l->is_tcp)
-                n = recv(fd, NULL, DISCARD_STEP, MSG_TRUNC | MSG_DONTWAIT);
-        else
-                n = recv(fd, unused, sizeof(unused), MSG_DONTWAIT);
+        /* A unix socket ignores MSG_TRUNC and copies. */
+        ssize_t n = recv(fd, unused, sizeof(unused), MSG_TRUNC | MSG_DONTWAIT);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
                 linger_free(l);
         return 0;
@@ -77,7 +65,6 @@ void http_linger_start(HttpServer *s, int fd) {
         l->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
         if (l->fd < 0 || shutdown(l->fd, SHUT_WR) < 0)
                 return;
-        l->is_tcp = is_tcp(l->fd);
         if (sd_event_add_io(s->event, &l->source, l->fd, EPOLLIN, on_bytes, l) < 0)
                 return;
         (void) sd_event_source_set_description(l->source, "http-linger");

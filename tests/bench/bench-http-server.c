@@ -40,17 +40,27 @@ static void reply_health(HttpRequest *req) {
         http_reply(req, 200, "application/json", &body);
 }
 
+/* All that wait are answered in one go, as after a group commit. */
+static HttpRequest *waiting[4096];
+static size_t n_waiting;
+static sd_event_source *later_source;
+
 static int on_later(sd_event_source *source, void *userdata) {
-        sd_event_source_unref(source);
-        reply_health(userdata);
+        size_t n = n_waiting;
+
+        n_waiting = 0;
+        for (size_t i = 0; i < n; i++)
+                reply_health(waiting[i]);
         return 0;
 }
 
 static void reply_later(HttpRequest *req) {
-        sd_event_source *source;
-
-        if (sd_event_add_defer(event, &source, on_later, req) < 0)
+        if (n_waiting == ELEMENTSOF(waiting) ||
+            sd_event_source_set_enabled(later_source, SD_EVENT_ONESHOT) < 0) {
                 http_reply_static(req, 503, NULL, "", 0);
+                return;
+        }
+        waiting[n_waiting++] = req;
 }
 
 static void reply_echo(HttpRequest *req) {
@@ -134,7 +144,9 @@ int main(int argc, char **argv) {
         _cleanup_close_ int fd = listen_on(argv[1]);
         if (fd < 0)
                 return -log_error(fd, "Cannot listen on port %s", argv[1]) != 0;
-        int r = http_server_new(&server, event, &config);
+        int r = sd_event_add_defer(event, &later_source, on_later, NULL);
+        if (r >= 0)
+                r = http_server_new(&server, event, &config);
         if (r >= 0)
                 r = http_server_listen(server, fd);
         if (r < 0)
