@@ -189,7 +189,7 @@ static int on_accept_retry(sd_event_source *source, uint64_t usec, void *userdat
 }
 
 static void accept_pause(HttpServer *s, int error) {
-        log_debug("http: cannot accept: %s; pausing", strerror(-error));
+        (void) log_full(LOG_LEVEL_DEBUG, error, "http: cannot accept, pausing");
         if (sd_event_add_time_relative(s->event, &s->accept_retry_source, CLOCK_MONOTONIC,
                                        ACCEPT_RETRY_USEC, 0, on_accept_retry, s) >= 0)
                 listeners_enable(s, SD_EVENT_OFF);

@@ -169,7 +169,7 @@ void http_deadline_arm(HttpServer *s, usec_t mhd_due);
 
 /* request.c: libmicrohttpd's callbacks */
 void *http_request_begin(void *cls, const char *uri, struct MHD_Connection *mhd);
-size_t http_request_unescape(void *cls, struct MHD_Connection *mhd, char *s);
+size_t http_request_unescape(void *cls, struct MHD_Connection *mhd, char *text);
 enum MHD_Result http_request_access(void *cls,
                                     struct MHD_Connection *mhd,
                                     const char *url,
