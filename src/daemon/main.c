@@ -19,7 +19,7 @@
 
 typedef struct Arguments {
         const char **options; /* by config_table */
-        char **own;           /* the arguments without the descriptors: what starts us again */
+        char **own;           /* argv without the descriptors: what starts us again */
         int keeper_fd;
         size_t n_listen_fds;
 } Arguments;
@@ -55,7 +55,7 @@ static int parse_arguments(Arguments *a, int argc, char **argv) {
         uint64_t keeper = 0, listeners = 0;
 
         a->options = calloc(config_table_size, sizeof(*a->options));
-        if (!a->options)
+        if (!a->options || strv_extend(&a->own, argv[0]) < 0)
                 return -ENOMEM;
         for (int i = 1; i < argc; i += 2) {
                 const char *value = i + 1 < argc ? argv[i + 1] : NULL;

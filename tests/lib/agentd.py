@@ -20,7 +20,7 @@ from . import schema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("AGENTD_BUILD", ROOT / "build"))
-READY_SECONDS = 60
+READY_SECONDS = float(os.environ.get("AGENTD_TEST_PATIENCE", "60"))
 
 
 class UnixConnection(http.client.HTTPConnection):
