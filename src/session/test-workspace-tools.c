@@ -2,7 +2,7 @@
 
 /* See test-workspace-tools.h. */
 
-#include "test-workspace-tools.h"
+#include "session/test-workspace-tools.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
-#include "test-workspace-tools.h"
+#include "session/test-workspace-tools.h"
 
 /* ---- round trips ---- */
 
