@@ -139,14 +139,92 @@ static int patch_txn(SessionTxn *t, const SessionPatch *p) {
         return 0;
 }
 
-int session_patch(Session *s, const SessionPatch *p, SessionDoneFn done, void *userdata) {
+static int patch_now(Session *s, const SessionPatch *p, SessionDoneFn done, void *userdata) {
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
-
-        OBJ_CHECK(s, SESSION_MAGIC);
-        if (s->manager->is_shutting_down)
-                return SESSION_E_SHUTTING_DOWN;
         int r = session_txn_new(s->manager, s, &t);
+
         if (r >= 0)
                 r = patch_txn(t, p);
         return r < 0 ? r : session_txn_submit(TAKE_PTR(t), s->info.id, done, userdata);
+}
+
+/* ---- while the configuration that is to be edited is on its way to the disk ---- */
+
+typedef struct PatchJob {
+        SessionPatch patch; /* everything owned */
+        SessionDoneFn done;
+        void *userdata;
+} PatchJob;
+
+static void patch_job_free(PatchJob *job) {
+        SessionPatch *p = &job->patch;
+        const char *const owned[] = { p->name,    p->model,   p->system_prompt.p,
+                                      p->tools.p, p->agent.p, p->labels.p };
+
+        ARRAY_FOREACH(text, owned)
+                free((void *) (uintptr_t) *text);
+        free(job);
+}
+
+static void patch_job_freep(PatchJob **job) {
+        if (*job)
+                patch_job_free(*job);
+}
+
+static int copy_span(JsonSpan from, JsonSpan *ret) {
+        if (!from.p)
+                return 0;
+        ret->p = strndup(from.p, from.n);
+        ret->n = from.n;
+        return ret->p ? 0 : -ENOMEM;
+}
+
+static int patch_copy(const SessionPatch *p, SessionPatch *ret) {
+        int r = copy_span(p->system_prompt, &ret->system_prompt);
+
+        if (r >= 0)
+                r = copy_span(p->tools, &ret->tools);
+        if (r >= 0)
+                r = copy_span(p->agent, &ret->agent);
+        if (r >= 0)
+                r = copy_span(p->labels, &ret->labels);
+        ret->name = p->name ? strdup(p->name) : NULL;
+        ret->model = p->model ? strdup(p->model) : NULL;
+        if ((p->name && !ret->name) || (p->model && !ret->model))
+                return -ENOMEM;
+        return r;
+}
+
+static void patch_later(int r, Session *s, uint64_t id, void *userdata) {
+        _cleanup_(patch_job_freep) PatchJob *job = userdata;
+
+        (void) id;
+        if (r >= 0)
+                r = s ? session_patch(s, &job->patch, job->done, job->userdata) : SESSION_E_NOT_FOUND;
+        if (r != 0 && job->done)
+                job->done(r, s, 0, job->userdata);
+}
+
+static int patch_queue(Session *s, const SessionPatch *p, SessionDoneFn done, void *userdata) {
+        _cleanup_(patch_job_freep) PatchJob *job = calloc(1, sizeof(PatchJob));
+
+        if (!job)
+                return -ENOMEM;
+        job->done = done;
+        job->userdata = userdata;
+        int r = patch_copy(p, &job->patch);
+        if (r >= 0)
+                r = session_txn_barrier(s->manager, s, 0, patch_later, job);
+        if (r >= 0)
+                (void) TAKE_PTR(job);
+        return r;
+}
+
+int session_patch(Session *s, const SessionPatch *p, SessionDoneFn done, void *userdata) {
+        OBJ_CHECK(s, SESSION_MAGIC);
+        if (s->manager->is_shutting_down)
+                return SESSION_E_SHUTTING_DOWN;
+
+        int r = patch_now(s, p, done, userdata);
+        return r == -ENOENT && s->inflight > 0 ? patch_queue(s, p, done, userdata) : r;
 }

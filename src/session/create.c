@@ -193,9 +193,11 @@ int session_fork(Session *s,
 }
 
 static void fork_commit(SessionOp *op) {
+        bool is_taken = folder_is_taken(op->session->manager, op->args.workspace);
         Session *fork;
         SessionTxn *t;
-        int r = fork_txn(op->session, &op->args, &op->point, &fork, &t);
+        int r = is_taken ? (int) SESSION_E_WORKSPACE_BUSY
+                         : fork_txn(op->session, &op->args, &op->point, &fork, &t);
 
         if (r != 0) {
                 op_finish(op, r);

@@ -442,5 +442,7 @@ void op_begin_fork(SessionOp *op);
 void op_begin_files(SessionOp *op);
 /* Freezing came to its end. */
 void op_frozen(SessionOp *op, int error);
+/* Does another running session work in the same folder? */
+bool workspace_is_shared(const Session *s);
 /* Goes to the verb's point; with start, runs afterwards. */
 void op_go_to_point(SessionOp *op, bool start);

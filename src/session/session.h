@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Sessions: durable agents with a state, a tree of messages, versioned variables, checkpoints, runs, events
- * and tokens. This room owns all rows of state.db and every rule about them; it starts no process
- * (SessionAgentOps does) and speaks no HTTP.
+/* Sessions: durable agents with a state, a tree of messages, versioned variables, checkpoints,
+ * runs, events and tokens. This room owns all rows of state.db and every rule about them; it starts
+ * no process (SessionAgentOps does) and speaks no HTTP.
  *
- * Everything runs on the loop thread. A mutating function checks first and returns at once with a positive
- * SESSION_E_* or a negative errno when it refuses (and nothing changed, done is not called). Else it
- * returns 0, and done() comes after the commit, later, never from inside the call. A failed commit gives
- * done(r < 0), and what was in memory is read again from the store.
+ * Everything runs on the loop thread. A mutating function checks first and returns at once with a
+ * positive SESSION_E_* or a negative errno when it refuses (and nothing changed, done is not
+ * called). Else it returns 0, and done() comes after the commit, later, never from inside the call.
+ * A failed commit gives done(r < 0), and what was in memory is read again from the store before
+ * that. done may be NULL; its Session is NULL when there is none (any more).
  *
- * Objects in memory may be ahead of the disk while commits are under way; whoever shows them to somebody
- * waits with session_settle() first. Rows read through the store's reader are committed by nature. */
+ * The verbs of one session run one after the other. One that waited and then no longer fits the
+ * state gives done(r > 0), a SESSION_E_* as if it had been refused; so do a checkpoint whose files
+ * could not be recorded (NOT_DURABLE) and a fork whose folder was taken meanwhile (WORKSPACE_BUSY).
+ *
+ * Objects in memory may be ahead of the disk while commits are under way; whoever shows them to
+ * somebody waits with session_settle() first. Rows read through the store's reader are committed by
+ * nature. */
 
 #include <systemd/sd-event.h>
 
@@ -34,21 +40,21 @@ typedef enum SessionStatus {
 } SessionStatus;
 
 typedef enum SessionSubstate {
-        SUBSTATE_NEW,      /* created */
+        SUBSTATE_NEW, /* created */
         SUBSTATE_QUEUED,
         SUBSTATE_STARTING, /* running: intent written, exec not confirmed */
         SUBSTATE_ACTIVE,
-        SUBSTATE_IDLE,     /* running without a process: a record */
+        SUBSTATE_IDLE, /* running without a process: a record */
         SUBSTATE_WAITING,
         SUBSTATE_BACKOFF,
         SUBSTATE_STOPPING,
-        SUBSTATE_FROZEN,   /* paused, process kept */
-        SUBSTATE_PARKED,   /* paused, no process */
+        SUBSTATE_FROZEN, /* paused, process kept */
+        SUBSTATE_PARKED, /* paused, no process */
         SUBSTATE_BUDGET,
         SUBSTATE_CREDENTIALS,
-        SUBSTATE_EXITED,   /* stopped */
+        SUBSTATE_EXITED, /* stopped */
         SUBSTATE_ARCHIVED,
-        SUBSTATE_FAILED,   /* error */
+        SUBSTATE_FAILED, /* error */
         SUBSTATE_OOM,
         SUBSTATE_WATCHDOG,
         SUBSTATE_SANDBOX,
@@ -82,7 +88,7 @@ typedef enum RunState {
         RUN_INTENT, /* row written, process not confirmed */
         RUN_ALIVE,
         RUN_STOPPING, /* a stop was asked for and is durable */
-        RUN_ENDED,  /* everything below this is "open" */
+        RUN_ENDED,    /* everything below this is "open" */
         _RUN_STATE_MAX,
 } RunState;
 
@@ -91,18 +97,18 @@ typedef enum SessionCondition {
         SESSION_E_NOT_FOUND = 1,
         SESSION_E_ALREADY_RUNNING,
         SESSION_E_NOT_RUNNING,
-        SESSION_E_WRONG_STATE,     /* the verb does not fit the state; see the table in design */
+        SESSION_E_WRONG_STATE, /* the verb does not fit the state; see the table in design */
         SESSION_E_NO_CHECKPOINT,
         SESSION_E_NO_NODE,
-        SESSION_E_CONFLICT,        /* If-Match failed */
-        SESSION_E_STALE_RUN,       /* the writer's run is over: fenced off */
-        SESSION_E_NO_WORKSPACE,    /* a fork must name a folder of its own */
-        SESSION_E_WORKSPACE_BUSY,  /* another session uses that folder */
-        SESSION_E_RUNNING,         /* delete needs force; restore needs a pause */
-        SESSION_E_NO_AGENT,        /* nothing to signal or restart: a record without a command */
-        SESSION_E_LIMIT,           /* a configured limit is reached */
-        SESSION_E_NOT_DURABLE,     /* workspace snapshot failed */
-        SESSION_E_NOT_FROZEN,      /* freezing is not possible here (no cgroup v2) */
+        SESSION_E_CONFLICT,       /* If-Match failed */
+        SESSION_E_STALE_RUN,      /* the writer's run is over: fenced off */
+        SESSION_E_NO_WORKSPACE,   /* a fork must name a folder of its own */
+        SESSION_E_WORKSPACE_BUSY, /* another session uses that folder */
+        SESSION_E_RUNNING,        /* delete needs force; restore needs a pause */
+        SESSION_E_NO_AGENT,       /* nothing to signal or restart: a record without a command */
+        SESSION_E_LIMIT,          /* a configured limit is reached */
+        SESSION_E_NOT_DURABLE,    /* workspace snapshot failed */
+        SESSION_E_NOT_FROZEN,     /* freezing is not possible here (no cgroup v2) */
         SESSION_E_SHUTTING_DOWN,
         _SESSION_E_MAX,
 } SessionCondition;
@@ -130,7 +136,7 @@ typedef struct SessionInfo {
 typedef struct ConfigInfo { /* spans live until config_info_done() */
         char *model;
         JsonSpan system_prompt, tools, agent; /* absent: null / [] / none */
-        char *memory; /* owns the spans */
+        char *memory;                         /* owns the spans */
 } ConfigInfo;
 void config_info_done(ConfigInfo *c);
 
@@ -139,8 +145,8 @@ typedef struct NodeInfo {
         usec_t time;
         const char *role;
         NodeKind kind;
-        JsonSpan content;    /* as written: string, array or null */
-        JsonSpan calls;      /* tool_calls array as written; absent: none */
+        JsonSpan content; /* as written: string, array or null */
+        JsonSpan calls;   /* tool_calls array as written; absent: none */
 } NodeInfo;
 
 typedef struct CheckpointInfo {
@@ -149,7 +155,7 @@ typedef struct CheckpointInfo {
         bool pinned;
         const char *label; /* NULL: none */
         usec_t created_at;
-        const uint8_t *tree; /* 20 bytes git object id, or NULL */
+        const uint8_t *tree;                     /* 20 bytes git object id, or NULL */
         uint64_t message_count, tool_call_count; /* of its node */
 } CheckpointInfo;
 
@@ -192,8 +198,8 @@ const char *session_event_to_string(unsigned type); /* "session.state", … */
 
 /* ---- manager ---- */
 
-/* What the daemon does for sessions that have a command. Called on the loop thread after the commit of
- * the state that asks for it; the outcome comes back by session_run_*(). */
+/* What the daemon does for sessions that have a command. Called on the loop thread after the commit
+ * of the state that asks for it; the outcome comes back by session_run_*(). */
 typedef struct SessionAgentOps {
         void (*start)(Session *s, uint64_t run, const char *token, void *userdata);
         void (*stop)(Session *s, uint64_t run, void *userdata);
@@ -212,20 +218,29 @@ typedef struct SessionConfig {
         unsigned sessions_max;           /* per namespace; 0: 1,000,000 */
         size_t message_max;              /* bytes; 0: 8 MiB */
         const char *data_dir;            /* for large bodies; NULL: they stay in the database */
-        WorkspaceManager *workspace;     /* freed before the session manager; NULL: checkpoints have no files */
+        WorkspaceManager *workspace; /* freed before the session manager; NULL: checkpoints have no files */
 } SessionConfig;
 
-int session_manager_new(SessionManager **ret, sd_event *event, Store *store, const SessionConfig *config,
-                        const SessionAgentOps *ops, void *ops_userdata);
+/* ops NULL: no session has a process, whatever its command says; else all functions are set. data
+ * of ops lives as long as the manager. Free it before the store; that commits what is under way. */
+int session_manager_new(SessionManager **ret,
+                        sd_event *event,
+                        Store *store,
+                        const SessionConfig *config,
+                        const SessionAgentOps *ops,
+                        void *ops_userdata);
 SessionManager *session_manager_free(SessionManager *m);
 DEFINE_CLEANUP(SessionManager *, session_manager_free);
-/* Reads everything that lives in memory. Afterwards, for each open run, found() is called so that the daemon can look
- * for its process; back-off timers and automatic checkpoints are armed. */
+/* Reads everything that lives in memory. Afterwards, for each open run, found() is called so that
+ * the daemon can look for its process; back-off timers and automatic checkpoints are armed. */
 int session_manager_load(SessionManager *m,
-                         void (*found)(Session *s, const RunInfo *run, void *userdata), void *userdata);
-/* Store options' on_failed: reads again what was touched. */
+                         void (*found)(Session *s, const RunInfo *run, void *userdata),
+                         void *userdata);
+/* For the store options' on_failed: reads again what was touched, then tells the callers. */
 void session_manager_reload(SessionManager *m);
-/* A shutdown-checkpoint of each running session; afterwards mutations are refused with SHUTTING_DOWN (but run ends). */
+/* A shutdown-checkpoint of each running session; from the call on mutations are refused with
+ * SHUTTING_DOWN (but run starts and ends) and no timer fires. done's r is the first error of any of
+ * them. */
 int session_manager_shutdown(SessionManager *m, void (*done)(int r, void *userdata), void *userdata);
 
 size_t session_count(const SessionManager *m, int status /* -1: all but archived */);
@@ -239,8 +254,8 @@ Session *session_next(SessionManager *m, uint64_t after);
 Session *session_of_run(SessionManager *m, uint64_t run);
 
 typedef void (*SessionDoneFn)(int r, Session *s, uint64_t id, void *userdata);
-/* done(0, s, 0) once all that was submitted for s (NULL: for anything) is committed; at once is later, never inside. If nothing is
- * under way it returns 1 and done is not called: go on synchronously. */
+/* done(0, s, 0) once all that was submitted for s (NULL: for anything) is committed; at once is later,
+ * never inside. If nothing is under way it returns 1 and done is not called: go on synchronously. */
 int session_settle(SessionManager *m, Session *s, SessionDoneFn done, void *userdata);
 
 /* ---- namespaces and tokens ---- */
@@ -255,23 +270,33 @@ typedef struct TokenInfo {
         const char *name;
         usec_t created_at, expires_at; /* 0: never */
 } TokenInfo;
-int session_token_create(SessionManager *m, uint64_t namespace_id, const char *scope, const char *name, usec_t expires_at,
-                         const uint8_t hash[static 32], SessionDoneFn done, void *userdata);
+int session_token_create(SessionManager *m,
+                         uint64_t namespace_id,
+                         const char *scope,
+                         const char *name,
+                         usec_t expires_at,
+                         const uint8_t hash[static 32],
+                         SessionDoneFn done,
+                         void *userdata);
+/* SESSION_E_NOT_FOUND. The token is dead at once. */
 int session_token_revoke(SessionManager *m, uint64_t token, SessionDoneFn done, void *userdata);
 /* An API token that is valid now. False: none. */
 bool session_token_find(SessionManager *m, const uint8_t hash[static 32], TokenInfo *ret);
 void session_token_foreach(SessionManager *m, void (*fn)(const TokenInfo *t, void *u), void *u);
-/* A run's token: the session, its open run's id in *ret_run. NULL: no such token, or its run is over (then *ret_stale = true if it
- * was one of ours not long ago). */
-Session *session_run_token_find(SessionManager *m, const uint8_t hash[static 32], uint64_t *ret_run, bool *ret_stale);
+/* A run's token: the session, its open run's id in *ret_run. NULL: no such token, or its run is
+ * over (then *ret_stale = true if it was one of ours not long ago). */
+Session *session_run_token_find(SessionManager *m,
+                                const uint8_t hash[static 32],
+                                uint64_t *ret_run,
+                                bool *ret_stale);
 
 /* ---- verbs; state table in design 10-sessions ---- */
 
 typedef struct SessionCreate {
         uint64_t namespace_id;
-        const char *name, *model;     /* model may be NULL with an agent */
+        const char *name, *model; /* model may be NULL with an agent */
         JsonSpan system_prompt, tools, agent, labels, variables; /* absent: none */
-        const char *workspace;        /* absolute, exists; or NULL */
+        const char *workspace;                                   /* absolute, exists; or NULL */
         bool start;
 } SessionCreate;
 int session_create(SessionManager *m, const SessionCreate *c, SessionDoneFn done, void *userdata);
@@ -283,16 +308,27 @@ int session_pause(Session *s, SessionDoneFn done, void *userdata);
 int session_resume(Session *s, uint64_t checkpoint, SessionDoneFn done, void *userdata);
 /* Takes stop-checkpoint; done when the process tree is dead and the state is stopped. On a stopped one: no change, done(0). */
 int session_stop(Session *s, SessionDoneFn done, void *userdata);
+/* Ends the process, if there is one, and starts a new one, from any state. NO_AGENT without a command. */
 int session_restart(Session *s, SessionDoneFn done, void *userdata);
+/* Keeps the newest five checkpoints and the pinned ones. */
 int session_archive(Session *s, SessionDoneFn done, void *userdata);
 /* force: stops a running one first. */
 int session_delete(Session *s, bool force, SessionDoneFn done, void *userdata);
-/* Exactly one of checkpoint and node is set. New branch from there; pre-restore checkpoint first; workspace files too. */
+/* Exactly one of checkpoint and node is set. New branch from there; pre-restore checkpoint first;
+ * workspace files too. A node has the variables, the configuration and the files of the newest
+ * checkpoint of this session at or before it on its path; without such a checkpoint the present
+ * ones stay. A frozen process is ended (parked). A positive condition or an error of the files
+ * comes by done(); the conversation is then where it was. */
 int session_restore(Session *s, uint64_t checkpoint, uint64_t node, SessionDoneFn done, void *userdata);
-/* checkpoint, node, or both 0: now. name NULL: "NAME-fork". workspace NULL: none (refused with NO_WORKSPACE if the source has
- * one). id of done: the new session. */
-int session_fork(Session *s, uint64_t checkpoint, uint64_t node, const char *name, const char *workspace,
-                 SessionDoneFn done, void *userdata);
+/* checkpoint, node, or both 0: now. name NULL: "NAME-fork". workspace NULL: none (refused with
+ * NO_WORKSPACE if the source has one). id of done: the new session. */
+int session_fork(Session *s,
+                 uint64_t checkpoint,
+                 uint64_t node,
+                 const char *name,
+                 const char *workspace,
+                 SessionDoneFn done,
+                 void *userdata);
 typedef struct SessionPatch {
         const char *name, *model;
         JsonSpan system_prompt, tools, agent, labels; /* absent: unchanged */
@@ -304,20 +340,41 @@ void session_heartbeat(Session *s);
 /* ---- messages ---- */
 
 /* run 0: not from a run; else it must be the open run of s (STALE_RUN). id of done: the node. */
-int session_append(Session *s, uint64_t run, const char *role, JsonSpan content, JsonSpan tool_calls,
-                   SessionDoneFn done, void *userdata);
+int session_append(Session *s,
+                   uint64_t run,
+                   const char *role,
+                   JsonSpan content,
+                   JsonSpan tool_calls,
+                   SessionDoneFn done,
+                   void *userdata);
 
-/* Calls fn for nodes on the path root … head, in that order (oldest first), return non-zero from fn to stop.
- * after: only nodes behind that one; before: only nodes ahead of it (0: open). limit: at most so many: the FIRST ones behind `after` if
- * after is set, else the LAST ones. head 0: nothing. -ENOENT: after/before is not on the path. O(limit + log n). */
+/* For all readers with a function: a result of fn other than 0 ends the reading and is returned.
+ *
+ * Calls fn for nodes on the path root … head, in that order (oldest first).
+ * after: only nodes behind that one; before: only nodes ahead of it (0: open). limit: at most so
+ * many: the FIRST ones behind `after` if after is set, else the LAST ones. head 0: nothing.
+ * -ENOENT: after/before is not on the path. O(limit + log n). */
 typedef int (*NodeFn)(const NodeInfo *n, void *userdata);
-int session_nodes(SessionManager *m, uint64_t head, uint64_t after, uint64_t before, size_t limit, NodeFn fn, void *userdata);
+int session_nodes(SessionManager *m,
+                  uint64_t head,
+                  uint64_t after,
+                  uint64_t before,
+                  size_t limit,
+                  NodeFn fn,
+                  void *userdata);
 int session_node(SessionManager *m, uint64_t id, NodeFn fn, void *userdata);
 
 /* ---- variables ---- */
 
-/* if_match: the version (vars id) it must still have; 0: any. value absent: remove (-ENOENT if it is not there). id of done: the new version. */
-int session_var_set(Session *s, uint64_t run, const char *name, JsonSpan value, uint64_t if_match, SessionDoneFn done, void *userdata);
+/* if_match: the version (vars id) it must still have; 0: any. value absent: remove (-ENOENT if it
+ * is not there). id of done: the new version. */
+int session_var_set(Session *s,
+                    uint64_t run,
+                    const char *name,
+                    JsonSpan value,
+                    uint64_t if_match,
+                    SessionDoneFn done,
+                    void *userdata);
 /* All variables of a version as one JSON object, appended. vars 0: "{}". */
 int session_vars(SessionManager *m, uint64_t vars, Buf *out);
 /* One variable: appended as written; -ENOENT. */
@@ -329,8 +386,18 @@ int session_config(SessionManager *m, uint64_t config, ConfigInfo *ret);
 /* ---- checkpoints, branches, runs ---- */
 
 /* id of done: the checkpoint. run: as in session_append. */
-int session_checkpoint(Session *s, uint64_t run, CheckpointKind kind, const char *label, SessionDoneFn done, void *userdata);
-int session_checkpoint_patch(Session *s, uint64_t checkpoint, const char *label, const bool *pinned, SessionDoneFn done, void *userdata);
+int session_checkpoint(Session *s,
+                       uint64_t run,
+                       CheckpointKind kind,
+                       const char *label,
+                       SessionDoneFn done,
+                       void *userdata);
+int session_checkpoint_patch(Session *s,
+                             uint64_t checkpoint,
+                             const char *label,
+                             const bool *pinned,
+                             SessionDoneFn done,
+                             void *userdata);
 int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn done, void *userdata);
 typedef int (*CheckpointFn)(const CheckpointInfo *c, void *userdata);
 int session_checkpoints(Session *s, uint64_t after, size_t limit, CheckpointFn fn, void *userdata);
@@ -350,8 +417,10 @@ typedef struct RunIdentity {
         uint64_t pidfd_id, start_time, cgroup_id;
         const char *boot_id;
 } RunIdentity;
-/* exec succeeded: running/active. */
-int session_run_started(Session *s, uint64_t run, const RunIdentity *id, SessionDoneFn done, void *userdata);
+/* exec succeeded: running/active. STALE_RUN (also of the next) if the run is not the open one.
+ * boot_id is not used: the intent has it. */
+int session_run_started(
+        Session *s, uint64_t run, const RunIdentity *id, SessionDoneFn done, void *userdata);
 
 typedef enum RunNext {
         RUN_NEXT_STOPPED, /* stopped/exited */
@@ -365,13 +434,14 @@ typedef struct RunEnd {
         unsigned leftovers;
         usec_t time;
         const char *reason;
-        RunNext next;     /* ignored when a stop, pause or restart that somebody asked for decides */
+        RunNext next; /* ignored when a stop, pause or restart that somebody asked for decides */
         usec_t restart_at;
         unsigned restarts;
         usec_t start_window;
         unsigned start_count;
 } RunEnd;
-/* The whole tree is dead. done() after the commit: only then may the keeper's slot be freed. */
+/* The whole tree is dead. done() after the commit: only then may the keeper's slot be freed. After done(r < 0)
+ * the run is open as before: tell it again. ops->start() of a next run comes after done(). */
 int session_run_ended(Session *s, uint64_t run, const RunEnd *end, SessionDoneFn done, void *userdata);
 /* Freezing (or thawing) came to its end; error: negative errno if it failed. */
 void session_run_frozen(Session *s, uint64_t run, bool frozen, int error);
@@ -379,12 +449,24 @@ void session_run_frozen(Session *s, uint64_t run, bool frozen, int error);
 /* ---- events ---- */
 
 typedef int (*EventFn)(const EventInfo *e, void *userdata);
-/* Stored events with id > after, ascending; session 0: all; namespace 0: all. 1 in *ret_reset if `after` is older than what is
- * kept (events are missing). */
-int session_events(SessionManager *m, uint64_t namespace_id, uint64_t session, uint64_t after, size_t limit, EventFn fn, void *userdata,
+/* Stored events with id > after, ascending; session 0: all; namespace 0: all. 1 in *ret_reset if
+ * `after` is older than what is kept (events are missing). */
+int session_events(SessionManager *m,
+                   uint64_t namespace_id,
+                   uint64_t session,
+                   uint64_t after,
+                   size_t limit,
+                   EventFn fn,
+                   void *userdata,
                    bool *ret_reset);
 uint64_t session_last_event(const SessionManager *m); /* newest committed */
-/* fn is called for each event right after its commit, in order. */
+/* fn is called for each event right after its commit, in order; its result is ignored. Rows are readable a
+ * moment before: who reads stored events and then live ones drops those with ids it has seen. */
 typedef struct SessionSubscription SessionSubscription;
-int session_subscribe(SessionManager *m, uint64_t namespace_id, uint64_t session, EventFn fn, void *userdata, SessionSubscription **ret);
+int session_subscribe(SessionManager *m,
+                      uint64_t namespace_id,
+                      uint64_t session,
+                      EventFn fn,
+                      void *userdata,
+                      SessionSubscription **ret);
 SessionSubscription *session_unsubscribe(SessionSubscription *s);

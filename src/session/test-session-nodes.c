@@ -176,7 +176,7 @@ static char *long_string(size_t n, unsigned seed) {
         assert_non_null(text);
         srandom(seed);
         for (size_t i = 0; i < n; i++)
-                text[i] = seed ? (char) ('0' + random() % 75) : 'a';
+                text[i] = (char) (seed ? '0' + random() % 75 : 'a');
         for (size_t i = 0; i < n; i++)
                 if (text[i] == '\\')
                         text[i] = '_';

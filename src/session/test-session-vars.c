@@ -179,6 +179,27 @@ static void test_a_patch_changes_the_configuration_and_a_restore_brings_it_back(
         assert_string_equal(c.model, "m");
 }
 
+static void test_patches_need_not_wait_for_each_other(void **state) {
+        Fixture *f = *state;
+        Session *s = make_session(f, "conf", false);
+        _cleanup_(config_info_done) ConfigInfo c = {};
+        Wait w[3] = {};
+
+        assert_int_equal(session_patch(s, &(SessionPatch){ .model = "x" }, wait_done, w), 0);
+        assert_int_equal(session_patch(s, &(SessionPatch){ .tools = JSON_LITERAL("[\"t\"]") },
+                                       wait_done, w + 1),
+                         0);
+        assert_int_equal(session_patch(s, &(SessionPatch){ .system_prompt = JSON_LITERAL("\"p\"") },
+                                       wait_done, w + 2),
+                         0);
+        for (size_t i = 0; i < ELEMENTSOF(w); i++)
+                assert_int_equal(await(f, 0, w + i), 0);
+        assert_int_equal(session_config(f->m, session_info(s)->config, &c), 0);
+        assert_string_equal(c.model, "x");
+        assert_memory_equal(c.tools.p, "[\"t\"]", 5);
+        assert_memory_equal(c.system_prompt.p, "\"p\"", 3);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 FIXTURE_TEST(test_versions_are_what_a_plain_map_would_be),
@@ -187,6 +208,7 @@ int main(void) {
                 FIXTURE_TEST(test_if_match_lets_one_of_two_writers_win),
                 FIXTURE_TEST(
                         test_given_variables_are_there_from_the_start_and_come_back_with_a_restore),
+                FIXTURE_TEST(test_patches_need_not_wait_for_each_other),
                 FIXTURE_TEST(test_a_patch_changes_the_configuration_and_a_restore_brings_it_back),
         };
         return cmocka_run_group_tests_name("session variables", tests, NULL, NULL);

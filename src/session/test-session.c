@@ -73,12 +73,18 @@ void fixture_open(Fixture *f) {
         assert_return_code(sd_event_new(&f->event), 0);
         assert_int_equal(store_open(&f->store, f->event, f->url, &state_schema, &options, &message),
                          0);
+        f->config.workspace = NULL;
+        if (f->module)
+                assert_int_equal(
+                        workspace_manager_new(&f->config.workspace, f->event, f->dir, f->module, 0),
+                        0);
         assert_int_equal(session_manager_new(&f->m, f->event, f->store, &f->config, &fake_ops, f), 0);
         assert_int_equal(session_manager_load(f->m, found, f), 0);
         settle(f);
 }
 
 void fixture_close(Fixture *f) {
+        f->config.workspace = workspace_manager_free(f->config.workspace);
         f->m = session_manager_free(f->m);
         f->store = store_free(f->store);
         f->event = sd_event_unref(f->event);

@@ -24,6 +24,7 @@ typedef struct Fixture {
         SessionManager *m;
         SessionConfig config;
         FakeAgent agent;
+        const char *module; /* the workspace module; NULL: no workspaces */
 } Fixture;
 
 typedef struct Wait {

@@ -15,7 +15,7 @@
 
 #include "session/session-internal.h"
 
-static bool folder_is_shared(const Session *s) {
+bool workspace_is_shared(const Session *s) {
         SessionManager *m = s->manager;
 
         if (!s->info.workspace)
@@ -39,7 +39,7 @@ int session_restore(Session *s, uint64_t checkpoint, uint64_t node, SessionDoneF
         int r = verb_check(s, OP_RESTORE, &args);
         if (r == 0)
                 r = point_find(s, checkpoint, node, &p);
-        if (r == 0 && p.has_tree && folder_is_shared(s))
+        if (r == 0 && p.has_tree && workspace_is_shared(s))
                 r = SESSION_E_WORKSPACE_BUSY;
         return r != 0 ? r : op_submit(s, OP_RESTORE, &args, done, userdata);
 }

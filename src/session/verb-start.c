@@ -33,6 +33,8 @@ int session_resume(Session *s, uint64_t checkpoint, SessionDoneFn done, void *us
         int r = verb_check(s, OP_RESUME, &args);
         if (r == 0 && checkpoint)
                 r = point_find(s, checkpoint, 0, &p);
+        if (r == 0 && checkpoint && p.has_tree && workspace_is_shared(s))
+                r = SESSION_E_WORKSPACE_BUSY;
         return r != 0 ? r : op_submit(s, OP_RESUME, &args, done, userdata);
 }
 
@@ -101,5 +103,11 @@ static void restart_ended(SessionOp *op, int r) {
 }
 
 void op_begin_restart(SessionOp *op) {
-        op_end_run(op, restart_ended);
+        const Session *s = op->session;
+
+        /* Found at start, and the daemon has told of the end already: the next run is on its way. */
+        if (op->intent && s->open_run && s->info.substate != SUBSTATE_STOPPING)
+                restart_after(op, 0);
+        else
+                op_end_run(op, restart_ended);
 }
