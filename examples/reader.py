@@ -94,7 +94,7 @@ def main():
         write_note(name, found)
         insist(ask, "POST", "/memory", {"key": f"reader:{name}", "value": found})
         insist(say_once, name, f"{found['title']}, {found['words']} words, mostly {', '.join(found['most_used']) or 'nothing'}")
-        insist(ask, "PUT", "/variables/place", {"value": name})
+        insist(ask, "PUT", "/variables/place", name)
         print(f"[{number}/{len(files)}] {name}: {found['words']} words", flush=True)
         time.sleep(float(os.environ.get("READER_PAUSE") or 1))
     print(f"all {len(files)} files are read", flush=True)
