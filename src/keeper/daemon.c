@@ -2,8 +2,9 @@
 
 /* The daemon: started, started again when it dies, given the listening sockets each time.
  *
- * A first death is answered at once, since everything a client notices is the pause; a daemon that
- * keeps dying young is retried ever more slowly, but for ever: agents that run would otherwise be
+ * A first death is answered at once, since everything a client notices is the pause, and so is every
+ * SIGKILL, which comes from outside and says nothing about the daemon; one that keeps dying young by
+ * itself is retried ever more slowly, but for ever: agents that run would otherwise be
  * left without anybody to record their end. The exit status EX_CONFIG says that trying again cannot
  * help (wrong configuration, a database that is corrupt or in use): then the keeper gives up. It is
  * recognised by pid while it is our child and not reaped, or by pidfd when it was there before us.
@@ -173,7 +174,10 @@ void keeper_daemon_gone(Keeper *k, int status) {
                 keeper_listen_close(k);
                 return;
         }
-        d->failures = now - d->started < SHORT_LIFE_USEC ? d->failures + 1 : 0;
+        if (now - d->started >= SHORT_LIFE_USEC)
+                d->failures = 0;
+        else if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
+                d->failures++;
         d->start_at = now + keeper_daemon_backoff(d->failures > 0 ? d->failures - 1 : 0);
 }
 
