@@ -114,11 +114,12 @@ static int checkpoint_start(Session *s, CheckpointJob *job) {
                 checkpoint_job_free(job);
                 return r;
         }
-        s->changed_since = 0; /* what changes from here on is for the next one */
         r = workspace_snapshot(s->manager->config.workspace, s->info.namespace_id,
                                s->info.workspace, on_snapshot, job);
         if (r < 0)
                 checkpoint_job_free(job);
+        else
+                s->changed_since = 0; /* what changes from here on is for the next one */
         return r;
 }
 

@@ -84,6 +84,20 @@ PendingEvent *events_free(PendingEvent *list) {
         return NULL;
 }
 
+int session_daemon_started(SessionManager *m, const char *version, unsigned recovered) {
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        int r = session_txn_new(m, NULL, &t);
+        if (r < 0)
+                return r;
+        JsonWriter w = txn_event_data(t);
+        json_w_kv_string(&w, "version", version);
+        json_w_kv_uint(&w, "recovered", recovered);
+        txn_event(t, EVENT_DAEMON, &w);
+        return session_txn_submit(TAKE_PTR(t), 0, NULL, NULL);
+}
+
 /* ---- subscribers ---- */
 
 int session_subscribe(SessionManager *m,

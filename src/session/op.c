@@ -301,7 +301,7 @@ int op_recover(Session *s, uint64_t intent, const char *kind, JsonSpan data) {
         SessionOp *op;
 
         if (k < 0)
-                return -EUCLEAN;
+                return 0; /* another room's */
         args.checkpoint = data_id(data, "checkpoint");
         args.node = data_id(data, "node");
         int r = op_new(s, k, &args, &op);

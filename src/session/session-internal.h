@@ -394,7 +394,7 @@ struct SessionOp {
 int verb_check(const Session *s, OpKind kind, const OpArgs *args);
 /* Checks, then runs or queues it. */
 int op_submit(Session *s, OpKind kind, const OpArgs *args, SessionDoneFn done, void *userdata);
-/* What the store says was under way: queued without checks; begins with ops_resume(). */
+/* What the store says was under way (of a kind that is not ours: nothing): queued without checks; begins with ops_resume(). */
 int op_recover(Session *s, uint64_t intent, const char *kind, JsonSpan data);
 void ops_resume(Session *s);
 /* Ends the first verb, tells its caller and starts the next one. */

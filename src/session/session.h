@@ -459,6 +459,8 @@ int session_events(SessionManager *m,
                    EventFn fn,
                    void *userdata,
                    bool *ret_reset);
+/* Writes daemon.started; recovered: runs that were open. It is in the default namespace. */
+int session_daemon_started(SessionManager *m, const char *version, unsigned recovered);
 uint64_t session_last_event(const SessionManager *m); /* newest committed */
 /* fn is called for each event right after its commit, in order; its result is ignored. Rows are readable a
  * moment before: who reads stored events and then live ones drops those with ids it has seen. */

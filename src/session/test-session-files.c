@@ -170,7 +170,7 @@ static int leave_at_restored(const EventInfo *e, void *userdata) {
         return 0;
 }
 
-static void restore_and_die(Fixture *f, uint64_t id, uint64_t cp) {
+static _Noreturn void restore_and_die(Fixture *f, uint64_t id, uint64_t cp) {
         SessionSubscription *sub;
         Wait w = {};
 
