@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Asking the daemon. */
+
+#include "cli/cli.h"
+
+typedef struct Reply {
+        HttpResponse http;
+        JsonSpan json; /* the checked body; absent if it is no JSON */
+} Reply;
+void reply_done(Reply *r);
+#define _cleanup_reply_ _cleanup_(reply_done)
+
+/* The client, made when it is first needed. Does not connect yet. */
+int ask_client(Cli *c, HttpClient **ret);
+/* One exchange. 0 if the answer is a success (2xx, JSON); else what the daemon said was printed. A GET whose
+ * connection breaks is asked again a few times, since the keeper starts a daemon that died at once. */
+int ask(Cli *c, const char *method, const char *path, const char *body, Reply *ret);
+/* All pages of a list as one array, kept in *buf. */
+int ask_list(Cli *c, const char *path, Buf *buf, JsonSpan *ret);
+
+/* Prints why there is no answer (error: of http_client_request()); CLI_FAILURE or
+ * CLI_NOT_PERMITTED. */
+int ask_no_answer(Cli *c, int error);
+/* Prints what an unsuccessful answer says and returns its exit status. */
+int ask_refused(Cli *c, long status, const char *body, size_t n);
+
+/* Appends ?name=value or &name=value, escaped; nothing if value is NULL. */
+void query_add(Buf *path, const char *name, const char *value);
+
+typedef struct SessionRef {
+        char *id, *name, *status;
+} SessionRef;
+/* A session by id, name or unique prefix of its id. */
+int ask_session(Cli *c, const char *ref, SessionRef *ret);
+
+/* POST /sessions/{id}/VERB and a line that says what the session is now. */
+int ask_session_verb(Cli *c, const char *verb, const char *body);
+/* After a request that answered with a SessionState: the JSON, the id (--quiet) if it is new, or "NAME (ID) is …". */
+void say_session(Cli *c, JsonSpan session, bool is_new);
+/* "running (active)", "stopped". */
+char *session_state_text(Cli *c, JsonSpan session);

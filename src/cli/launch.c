@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+
+/* From `agentd start` to the keeper: descriptors in the order that keeper/protocol.h asks for, the
+ * command line, and exec.
+ *
+ * In the foreground this process becomes the keeper, so that whoever started it (a terminal, a
+ * service manager, a container) has the pid that matters and no empty shell in between. In the
+ * background it is posix_spawn() with a new session: a double fork would only hide the pid whose
+ * death we want to notice while we wait.
+ *
+ * Paths are passed on absolute, whatever they came from: the keeper in the background lives in the
+ * data folder and not where somebody typed. */
+
+#include "cli/launch.h"
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "base/str.h"
+
+#define FIRST_FD      3
+#define KEEPER_FDS    128 /* its own; see keeper/main.c, which lowers what is too much */
+#define FDS_PER_RUN   7
+#define RUNS_MAX_AUTO 65536
+
+static int find_program(Cli *c, const char *name, char **ret) {
+        _cleanup_free_ char *dir = NULL, *path = NULL;
+
+        if (path_of_program_dir(&dir) >= 0)
+                path = path_join(dir, name);
+        if (path && access(path, X_OK) >= 0) {
+                *ret = TAKE_PTR(path);
+                return 0;
+        }
+        free(path);
+        path = path_join(AGENTD_HELPER_DIR, name);
+        if (!path || access(path, X_OK) < 0)
+                return cli_error(c, CLI_FAILURE,
+                                 "%s is neither beside this program nor in %s; is agentd installed?",
+                                 name, AGENTD_HELPER_DIR);
+        *ret = TAKE_PTR(path);
+        return 0;
+}
+
+static uint64_t max_runs(const DaemonConfig *config) {
+        struct rlimit limit;
+
+        if (config->max_runs > 0)
+                return config->max_runs;
+        if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max == RLIM_INFINITY)
+                return RUNS_MAX_AUTO;
+        rlim_t spare = limit.rlim_max > KEEPER_FDS ? limit.rlim_max - KEEPER_FDS : 0;
+        return MAX((uint64_t) 1, MIN((uint64_t) (spare / FDS_PER_RUN), (uint64_t) RUNS_MAX_AUTO));
+}
+
+/* What was given on the command line, and every path. */
+static int add_daemon_arguments(Cli *c, char ***argv) {
+        int r = 0;
+
+        for (size_t i = 0; i < config_table_size && r >= 0; i++) {
+                const ConfigDef *k = &config_table[i];
+                if (!k->option || (k->type != CONFIG_PATH && !cli_option(c, k->option + 2)))
+                        continue;
+                _cleanup_free_ char *value = config_value_to_string(&c->config, i);
+                if (!value)
+                        return -ENOMEM;
+                r = strv_extend(argv, k->option);
+                if (r >= 0)
+                        r = strv_extend(argv, value);
+        }
+        return r;
+}
+
+int launch_prepare(Cli *c, const Listeners *l, Launch *ret) {
+        _cleanup_free_ char *keeper = NULL, *daemon = NULL, *log = NULL;
+        _cleanup_strv_ char **argv = NULL;
+
+        int r = find_program(c, "agentd-keeper", &keeper);
+        if (r == 0)
+                r = find_program(c, "agentd-daemon", &daemon);
+        if (r != 0)
+                return r;
+        if (strv_extend(&argv, "agentd-keeper") < 0 ||
+            strv_extendf(&argv, "--runtime=%s", c->config.runtime_dir) < 0 ||
+            strv_extendf(&argv, "--max-runs=%llu", (unsigned long long) max_runs(&c->config)) < 0 ||
+            strv_extendf(&argv, "--listen-fds=%zu", l->n) < 0 ||
+            strv_extendf(&argv, "--daemon=%s", daemon) < 0 || strv_extend(&argv, "--") < 0 ||
+            add_daemon_arguments(c, &argv) < 0)
+                cli_out_of_memory();
+        log = path_join(c->config.data_dir, "agentd.log");
+        if (!log)
+                cli_out_of_memory();
+        *ret = (Launch){
+                .keeper = TAKE_PTR(keeper),
+                .argv = TAKE_PTR(argv),
+                .lock_fd = -EBADF,
+                .log = TAKE_PTR(log),
+        };
+        return 0;
+}
+
+void launch_done(Launch *l) {
+        free(l->keeper);
+        strv_free(l->argv);
+        free(l->log);
+        l->lock_fd = fd_close(l->lock_fd);
+        *l = (Launch){ .lock_fd = -EBADF };
+}
+
+/* The listening sockets at 3…, the lock behind them, all to be inherited. First away from these
+ * numbers, so that none is overwritten before it was moved. */
+static int arrange(Launch *launch, Listeners *l) {
+        int moved[LISTEN_FDS_MAX + 1];
+        size_t n = l->n + 1;
+
+        for (size_t i = 0; i < n; i++) {
+                int from = i < l->n ? l->fds[i] : launch->lock_fd;
+                moved[i] = fcntl(from, F_DUPFD_CLOEXEC, FIRST_FD + (int) n);
+                if (moved[i] < 0)
+                        return errno_neg();
+        }
+        for (size_t i = 0; i < n; i++) {
+                int *fd = i < l->n ? &l->fds[i] : &launch->lock_fd;
+                *fd = fd_close(*fd);
+        }
+        for (size_t i = 0; i < n; i++) {
+                int to = FIRST_FD + (int) i;
+                if (dup2(moved[i], to) < 0)
+                        return errno_neg();
+                (void) fd_close(moved[i]);
+                if (i < l->n)
+                        l->fds[i] = to;
+                else
+                        launch->lock_fd = to;
+        }
+        return 0;
+}
+
+static int failed(Cli *c, const Launch *launch, int error) {
+        return cli_error(c, CLI_FAILURE, "cannot start %s: %s", launch->keeper, strerror(-error));
+}
+
+int launch_exec(Cli *c, Launch *launch, Listeners *l) {
+        int r = arrange(launch, l);
+        if (r < 0)
+                return failed(c, launch, r);
+        (void) fflush(stdout);
+        (void) execv(launch->keeper, launch->argv);
+        return failed(c, launch, errno_neg());
+}
+
+static void file_actions_done(posix_spawn_file_actions_t *a) {
+        (void) posix_spawn_file_actions_destroy(a);
+}
+
+static void attr_done(posix_spawnattr_t *a) {
+        (void) posix_spawnattr_destroy(a);
+}
+
+/* posix_spawn_… return positive errors. */
+static int spawn(const Cli *c, const Launch *launch, pid_t *ret) {
+        _cleanup_(file_actions_done) posix_spawn_file_actions_t actions;
+        _cleanup_(attr_done) posix_spawnattr_t attr;
+
+        if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&attr) != 0)
+                cli_out_of_memory();
+        int r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+        if (r == 0)
+                r = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, launch->log,
+                                                     O_WRONLY | O_CREAT | O_APPEND, 0600);
+        if (r == 0)
+                r = posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
+        if (r == 0)
+                r = posix_spawn_file_actions_addchdir_np(&actions, c->config.data_dir);
+        if (r == 0)
+                r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
+        if (r == 0)
+                r = posix_spawn(ret, launch->keeper, &actions, &attr, launch->argv, environ);
+        return -r;
+}
+
+int launch_spawn(Cli *c, Launch *launch, Listeners *l, pid_t *ret) {
+        mode_t mask = umask(077);
+
+        int r = arrange(launch, l);
+        if (r >= 0)
+                r = spawn(c, launch, ret);
+        (void) umask(mask);
+        listeners_done(l);
+        launch->lock_fd = fd_close(launch->lock_fd);
+        return r < 0 ? failed(c, launch, r) : 0;
+}

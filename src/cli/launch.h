@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* Becoming the keeper, or starting one in the background. */
+
+#include "cli/listen.h"
+
+typedef struct Launch {
+        char *keeper; /* path */
+        char **argv;  /* of the keeper */
+        int lock_fd;  /* is handed on, so that it stays locked as long as the keeper lives */
+        char *log;    /* path; where a keeper in the background writes to */
+} Launch;
+
+/* Finds the helper programs and writes the keeper's command line. */
+int launch_prepare(Cli *c, const Listeners *l, Launch *ret);
+void launch_done(Launch *l);
+/* Returns only if it failed. */
+int launch_exec(Cli *c, Launch *launch, Listeners *l);
+/* Starts it in a session of its own; the listening sockets are closed here. */
+int launch_spawn(Cli *c, Launch *launch, Listeners *l, pid_t *ret);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+
+/* `agentd list`. Archived sessions are a list of their own in the API; --all shows them behind the
+ * others. STATUS shows the substate only where it says something that the status does not. */
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/ask.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+
+#define PATH_BYTES ((size_t) 64 * 1024)
+
+static char *short_state(Cli *c, JsonSpan s) {
+        static const char *const plain[] = { "new", "active", "idle", "exited", "failed", "" };
+        const char *status = cli_member(c, s, "status"), *substate = cli_member(c, s, "substate");
+
+        for (size_t i = 0; i < ELEMENTSOF(plain); i++)
+                if (streq(substate, plain[i]))
+                        return cli_text(c, "%s", status);
+        return cli_text(c, "%s (%s)", status, substate);
+}
+
+static void add_row(Cli *c, Table *t, JsonSpan s) {
+        const char *status = cli_member(c, s, "status");
+
+        table_add(t, cli_member(c, s, "session_id"), NULL);
+        table_add(t, cli_member(c, s, "name"), NULL);
+        table_add(t, short_state(c, s), cli_status_colour(status));
+        table_add(t, cli_member(c, s, "model"), NULL);
+        table_add(t, cli_ago(c, cli_time(s, "updated_at")), NULL);
+        table_add_number(t, cli_number(s, "restarts"));
+        table_add_number(t, cli_number(s, "message_count"));
+        if (!c->wide)
+                return;
+        table_add(t, cli_member(c, s, "namespace"), NULL);
+        table_add(t, cli_ago(c, cli_time(s, "created_at")), NULL);
+        table_add(t, cli_member(c, s, "workspace"), NULL);
+        table_add(t, cli_member(c, s, "labels"), NULL);
+}
+
+static int get_sessions(Cli *c, const char *status, Buf *buf, JsonSpan *ret) {
+        _cleanup_buf_ Buf path = BUF_INIT(PATH_BYTES);
+
+        (void) buf_puts(&path, "/sessions");
+        query_add(&path, "status", status);
+        query_add(&path, "name", cli_option(c, "name"));
+        query_add(&path, "label", cli_option(c, "label"));
+        query_add(&path, "namespace", cli_option(c, "namespace"));
+        return ask_list(c, path.data, buf, ret);
+}
+
+/* "[a,b]" and "[c]" as "[a,b,c]". */
+static JsonSpan join_lists(Buf *a, const Buf *b, size_t n_a, size_t n_b) {
+        if (n_b > 0) {
+                a->len--;
+                (void) buf_puts(a, n_a > 0 ? "," : "");
+                if (buf_append(a, b->data + 1, b->len - 1) < 0)
+                        cli_out_of_memory();
+        }
+        return (JsonSpan){ a->data, a->len };
+}
+
+static void print(Cli *c, JsonSpan list) {
+        Table t;
+        JsonIter it = json_iter(list);
+        JsonSpan s;
+
+        if (c->quiet || c->names) {
+                while (json_next(&it, NULL, &s))
+                        (void) puts(cli_member(c, s, c->names ? "name" : "session_id"));
+                return;
+        }
+        table_init(&t, c,
+                   c->wide ? "ID|NAME|STATUS|MODEL|UPDATED|>RESTARTS|>MESSAGES|NAMESPACE|CREATED|WORKSPACE|LABELS"
+                           : "ID|NAME|STATUS|MODEL|UPDATED|>RESTARTS|>MESSAGES");
+        while (json_next(&it, NULL, &s))
+                add_row(c, &t, s);
+        table_print(&t);
+        table_done(&t);
+}
+
+int verb_list(Cli *c) {
+        _cleanup_buf_ Buf buf = {}, archived = {};
+        const char *status = cli_option(c, "status");
+        JsonSpan list, more;
+
+        if (status && cli_option(c, "all"))
+                return cli_usage(c, "--all and --status exclude each other");
+        int r = get_sessions(c, status, &buf, &list);
+        if (r == 0 && cli_option(c, "all")) {
+                r = get_sessions(c, "archived", &archived, &more);
+                if (r == 0)
+                        list = join_lists(&buf, &archived, json_count(list), json_count(more));
+        }
+        if (r != 0)
+                return r;
+        if (c->json)
+                cli_print_json(list);
+        else
+                print(c, list);
+        return 0;
+}

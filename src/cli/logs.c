@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+
+/* `agentd logs`: what a session's runs wrote. Without -f it is one answer, passed on as it comes,
+ * however long. With -f it is a stream of events whose ids are positions in the log, so that
+ * following goes on behind the last line when the daemon was replaced meanwhile. Lines are printed
+ * whole: a piece of an overlong line comes without the line's end. */
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/ask.h"
+#include "cli/sse.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+
+#define PATH_BYTES  ((size_t) 64 * 1024)
+#define LINE_BYTES  ((size_t) 4 * 1024 * 1024)
+#define ERROR_BYTES ((size_t) 64 * 1024)
+
+/* "5min" is a time ago; a whole time stays as it is. */
+static int add_time(Cli *c, Buf *path, const char *option) {
+        char time[CLOCK_RFC3339_SIZE];
+        const char *text = cli_option(c, option);
+        usec_t t;
+
+        if (!text)
+                return 0;
+        if (clock_parse_span(text, &t) >= 0 && t < c->now)
+                text = clock_format_rfc3339(c->now - t, time);
+        else if (clock_parse_rfc3339(text, &t) < 0)
+                return cli_usage(c, "--%s %s: a time span such as 5min, or a time, is expected",
+                                 option, text);
+        query_add(path, option, text);
+        return 0;
+}
+
+/* The path without what differs between the requests of one following. */
+static int log_path(Cli *c, const char *id, bool with_since, Buf *path) {
+        *path = BUF_INIT(PATH_BYTES);
+        (void) buf_printf(path, "/sessions/%s/logs", id);
+        query_add(path, "stream", cli_option(c, "stream"));
+        query_add(path, "grep", cli_option(c, "grep"));
+        query_add(path, "run", cli_option(c, "run"));
+        int r = with_since ? add_time(c, path, "since") : 0;
+        return r == 0 ? add_time(c, path, "until") : r;
+}
+
+static int lines_wanted(Cli *c, char **ret) {
+        const char *text = cli_option(c, "lines");
+        uint64_t n = 0;
+
+        *ret = NULL;
+        if (!text)
+                return 0;
+        int r = streq(text, "all") ? 0 : cli_option_number(c, "lines", 0, UINT64_C(1) << 40, &n);
+        if (r == 0)
+                *ret = streq(text, "all") ? cli_text(c, "-1")
+                                          : cli_text(c, "%llu", (unsigned long long) n);
+        return r;
+}
+
+/* ---- one answer ---- */
+
+typedef struct Dump {
+        long status;
+        Buf refusal;
+} Dump;
+
+static int on_dump(long status, const char *data, size_t n, void *userdata) {
+        Dump *d = userdata;
+
+        d->status = status;
+        if (status == 200)
+                return fwrite(data, 1, n, stdout) == n ? 0 : -EIO;
+        (void) buf_append(&d->refusal, data, MIN(n, ERROR_BYTES - d->refusal.len));
+        return 0;
+}
+
+static int dump(Cli *c, const char *path) {
+        Dump d = { .refusal = BUF_INIT(ERROR_BYTES) };
+        HttpClient *client;
+
+        int r = ask_client(c, &client);
+        if (r == 0)
+                r = http_client_stream(client, "GET", path,
+                                       c->json ? "application/x-ndjson" : "text/plain", NULL,
+                                       on_dump, &d);
+        if (r < 0 && ferror(stdout))
+                r = cli_error(c, CLI_FAILURE, "the output cannot be written: %s", strerror(errno));
+        else if (r < 0)
+                r = ask_no_answer(c, r);
+        else if (r == 0 && d.status != 0 && d.status != 200)
+                r = ask_refused(c, d.status, d.refusal.data, d.refusal.len);
+        buf_done(&d.refusal);
+        return r;
+}
+
+/* ---- following ---- */
+
+static int print_line(Cli *c, JsonSpan line) {
+        _cleanup_buf_ Buf text = BUF_INIT(LINE_BYTES), safe = BUF_INIT(LINE_BYTES);
+        JsonSpan token = json_get(line, "text");
+        bool cut = false;
+
+        if (!json_is(token, JSON_KIND_STRING) || json_string_decode(token, &text) < 0)
+                return 0;
+        (void) json_bool(json_get(line, "cut"), &cut);
+        text_sanitize(text.data ? text.data : "", text.len, TEXT_COLOUR | TEXT_LINES, &safe);
+        if (!cut)
+                (void) buf_putc(&safe, '\n');
+        if (buf_error(&safe) < 0)
+                return buf_error(&safe);
+        return fwrite(safe.data ? safe.data : "", 1, safe.len, stdout) == safe.len ? 0 : -EIO;
+}
+
+static int on_line(const SseEvent *e, void *userdata) {
+        Cli *c = userdata;
+        JsonSpan line;
+
+        if (!streq(e->event, "message") ||
+            json_check(e->data, e->n, JSON_DEPTH_MAX, &line, NULL) < 0 ||
+            !json_is(line, JSON_KIND_OBJECT))
+                return 0;
+        if (!c->json)
+                return print_line(c, line);
+        cli_print_json(line);
+        return 0;
+}
+
+int logs_follow(Cli *c, const char *id) {
+        _cleanup_buf_ Buf first = {}, again = {}, fresh = {};
+        char now[CLOCK_RFC3339_SIZE], *lines;
+
+        int r = lines_wanted(c, &lines);
+        if (r == 0)
+                r = log_path(c, id, true, &first);
+        if (r == 0)
+                r = log_path(c, id, true, &again);
+        if (r == 0)
+                r = log_path(c, id, false, &fresh);
+        if (r != 0)
+                return r;
+        query_add(&first, "follow", "1");
+        query_add(&first, "lines", lines);
+        query_add(&again, "follow", "1");
+        query_add(&fresh, "follow", "1");
+        query_add(&fresh, "lines", "-1");
+        query_add(&fresh, "since", clock_format_rfc3339(c->now, now));
+        SsePaths paths = { .first = first.data, .again = again.data, .fresh = fresh.data };
+        return sse_follow(c, &paths, NULL, on_line, c);
+}
+
+int verb_logs(Cli *c) {
+        _cleanup_buf_ Buf path = {};
+        SessionRef s;
+        char *lines;
+
+        int r = lines_wanted(c, &lines);
+        if (r == 0)
+                r = ask_session(c, c->args[0], &s);
+        if (r == 0 && cli_option(c, "follow"))
+                return logs_follow(c, s.id);
+        if (r == 0)
+                r = log_path(c, s.id, true, &path);
+        if (r != 0)
+                return r;
+        query_add(&path, "lines", lines);
+        return dump(c, path.data);
+}

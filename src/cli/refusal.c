@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Why there is no answer, and what an answer says that is no success: one line each, with what to do.
+ *
+ * The sentence and the hint are the daemon's own, since it knows more; the exit status comes from the
+ * table of errors by the code word, so that a script need not read sentences. */
+
+#include "base/str.h"
+#include "cli/ask.h"
+#include "cli/keeper-link.h"
+
+#define SENTENCE_MAX ((size_t) 64 * 1024)
+
+static int not_running(Cli *c) {
+        pid_t keeper = 0;
+
+        if (keeper_find(c->config.runtime_dir, &keeper) > 0)
+                return cli_error(
+                        c, CLI_FAILURE,
+                        "agentd is not running (no answer at %s), its keeper (pid %d) keeps agents "
+                        "running; start it with: agentd start",
+                        c->socket_path, (int) keeper);
+        return cli_error(c, CLI_FAILURE,
+                         "agentd is not running (no answer at %s); start it with: agentd start",
+                         c->socket_path);
+}
+
+int ask_no_answer(Cli *c, int error) {
+        if (!c->url && (error == -ECONNREFUSED || error == -ENOENT || error == -ENOTDIR))
+                return not_running(c);
+        if (!c->url && error == -EACCES)
+                return cli_error(c, CLI_NOT_PERMITTED,
+                                 "the socket %s belongs to another user; set AGENTD_URL and AGENTD_TOKEN "
+                                 "to use that daemon",
+                                 c->socket_path);
+        if (error == -ETIMEDOUT)
+                return cli_error(c, CLI_FAILURE, "no answer from %s in time; see its log",
+                                 c->url ?: c->socket_path);
+        if (error == -ECONNRESET)
+                return cli_error(
+                        c, CLI_FAILURE,
+                        "the connection to %s broke before the answer came; look whether it was done "
+                        "before you repeat it",
+                        c->url ?: c->socket_path);
+        if (error == -EINVAL && c->url)
+                return cli_error(c, CLI_USAGE, "'%s' is no http address", c->url);
+        return cli_error(c, CLI_FAILURE, "no answer from %s: %s; is agentd running there?",
+                         c->url ?: c->socket_path, strerror(-error));
+}
+
+/* "name: Field required, tools: …" */
+static char *validation_text(Cli *c, JsonSpan detail) {
+        Buf b = BUF_INIT(SENTENCE_MAX);
+        JsonIter it = json_iter(detail);
+        JsonSpan item;
+
+        while (json_next(&it, NULL, &item)) {
+                JsonSpan part, last = {};
+                JsonSpan loc = json_is(item, JSON_KIND_OBJECT) ? json_get(item, "loc") : (JsonSpan){};
+
+                if (json_is(loc, JSON_KIND_ARRAY)) {
+                        JsonIter parts = json_iter(loc);
+                        while (json_next(&parts, NULL, &part))
+                                last = part;
+                }
+                (void) buf_printf(&b, "%s%s%s%s", b.len ? ", " : "", cli_value(c, last),
+                                  last.p ? ": " : "", cli_member(c, item, "msg"));
+        }
+        return cli_take(c, &b);
+}
+
+static char *sentence(Cli *c, JsonSpan root) {
+        JsonSpan detail = json_get(root, "detail");
+
+        return json_is(detail, JSON_KIND_ARRAY) ? validation_text(c, detail) : cli_value(c, detail);
+}
+
+static int exit_status(long status, const char *code) {
+        ErrorId id = error_by_code(code);
+
+        if (id != _ERROR_INVALID)
+                return error_table[id].exit_status;
+        return status == 404                    ? CLI_NOT_FOUND
+               : status == 401 || status == 403 ? CLI_NOT_PERMITTED
+               : status == 422                  ? CLI_USAGE
+                                                : CLI_FAILURE;
+}
+
+int ask_refused(Cli *c, long status, const char *body, size_t n) {
+        JsonSpan root;
+
+        if (json_check(body, n, JSON_DEPTH_MAX, &root, NULL) < 0 || !json_is(root, JSON_KIND_OBJECT))
+                return cli_error(c, exit_status(status, ""), "%s answered with status %ld",
+                                 c->url ?: "agentd", status);
+        const char *text = sentence(c, root), *hint = cli_member(c, root, "hint");
+        size_t length = strlen(text);
+        const char *end = length > 0 && strchr(".!?", text[length - 1]) ? " " : ". ";
+
+        return cli_error(c, exit_status(status, cli_member(c, root, "code")), "%s%s%s",
+                         length > 0 ? text : "the request was refused", *hint ? end : "", hint);
+}

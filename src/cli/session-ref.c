@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Which session is meant, and what it is now.
+ *
+ * The daemon looks a reference up (GET /sessions?ref=), so that all clients agree on what a name or
+ * the begin of an id means. It costs a second request on a connection that stays open, and gives
+ * the name for what is printed. */
+
+#include "base/str.h"
+#include "cli/ask.h"
+
+#define PATH_MAX_BYTES ((size_t) 64 * 1024)
+
+static int ambiguous(Cli *c, const char *ref, JsonSpan list) {
+        Buf b = BUF_INIT(PATH_MAX_BYTES);
+        JsonIter it = json_iter(list);
+        JsonSpan s;
+
+        while (json_next(&it, NULL, &s) && b.len < 2000)
+                (void) buf_printf(&b, "%s%s (%s, %s)", b.len ? ", " : "",
+                                  cli_member(c, s, "session_id"), cli_member(c, s, "name"),
+                                  cli_member(c, s, "status"));
+        return cli_error(c, CLI_USAGE, "'%s' may be each of %zu sessions, name one by its id: %s",
+                         ref, json_count(list), cli_take(c, &b));
+}
+
+int ask_session(Cli *c, const char *ref, SessionRef *ret) {
+        _cleanup_buf_ Buf path = BUF_INIT(PATH_MAX_BYTES);
+        _cleanup_reply_ Reply reply = {};
+        JsonSpan s;
+
+        if (str_isempty(ref))
+                return cli_usage(c, "a session's id or name is needed");
+        (void) buf_puts(&path, "/sessions");
+        query_add(&path, "ref", ref);
+        int r = ask(c, "GET", path.data, NULL, &reply);
+        if (r != 0)
+                return r;
+        size_t n = json_is(reply.json, JSON_KIND_ARRAY) ? json_count(reply.json) : 0;
+        if (n == 0)
+                return cli_error(c, CLI_NOT_FOUND,
+                                 "there is no session '%s'; `agentd list` shows the sessions", ref);
+        if (n > 1)
+                return ambiguous(c, ref, reply.json);
+        JsonIter it = json_iter(reply.json);
+        (void) json_next(&it, NULL, &s);
+        *ret = (SessionRef){
+                .id = cli_member(c, s, "session_id"),
+                .name = cli_member(c, s, "name"),
+                .status = cli_member(c, s, "status"),
+        };
+        return 0;
+}
+
+char *session_state_text(Cli *c, JsonSpan session) {
+        const char *status = cli_member(c, session, "status"),
+                   *substate = cli_member(c, session, "substate");
+
+        if (str_isempty(substate) || streq(substate, "new") || streq(substate, "exited"))
+                return cli_text(c, "%s", status);
+        return cli_text(c, "%s (%s)", status, substate);
+}
+
+void say_session(Cli *c, JsonSpan session, bool is_new) {
+        if (c->json) {
+                cli_print_json(session);
+                return;
+        }
+        const char *id = cli_member(c, session, "session_id"),
+                   *status = cli_member(c, session, "status");
+        if (is_new && c->quiet) {
+                c->quiet = false;
+                cli_say(c, "%s", id);
+                return;
+        }
+        cli_say(c, "%s (%s) is %s", cli_member(c, session, "name"), id,
+                cli_paint(c, cli_status_colour(status), session_state_text(c, session)));
+}
+
+int ask_session_verb(Cli *c, const char *verb, const char *body) {
+        _cleanup_reply_ Reply reply = {};
+        SessionRef s;
+
+        int r = ask_session(c, c->args[0], &s);
+        if (r != 0)
+                return r;
+        r = ask(c, "POST", cli_text(c, "/sessions/%s/%s", s.id, verb), body, &reply);
+        if (r != 0)
+                return r;
+        say_session(c, reply.json, false);
+        return 0;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+
+/* `agentd status`: the daemon, or one session as systemctl shows a service: a dot, what it is and
+ * since when, its process, and the end of its output.
+ *
+ * It is put together from several answers. --json prints the session's state with the two things
+ * added that the state does not hold: the process id, and the run it belongs to. */
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/ask.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+
+#define LOG_LINES 10
+
+/* A row of "label: text" with the labels' colons below each other. */
+static void row(Cli *c, const char *label, const char *text) {
+        if (*text)
+                cli_say(c, "%11s: %s", label, text);
+}
+
+/* One object with the members of both. */
+static char *merge(Cli *c, JsonSpan a, const char *more) {
+        size_t n = a.n - 1;
+
+        while (n > 0 && strchr(" \n\r\t", a.p[n - 1]))
+                n--;
+        return cli_text(c, "%.*s%s%s}", (int) n, a.p, a.p[n - 1] == '{' ? "" : ",", more);
+}
+
+/* ---- the daemon ---- */
+
+static char *inside(Cli *c, JsonSpan object) {
+        return cli_text(c, "%.*s", (int) (object.n - 2), object.p + 1);
+}
+
+int status_daemon(Cli *c) {
+        _cleanup_reply_ Reply version = {}, health = {};
+
+        int r = ask(c, "GET", "/version", NULL, &version);
+        if (r == 0)
+                r = ask(c, "GET", "/health", NULL, &health);
+        if (r != 0)
+                return r;
+        JsonSpan v = version.json;
+        if (c->json) {
+                (void) puts(merge(c, v, inside(c, health.json)));
+                return 0;
+        }
+        const char *url = cli_member(c, v, "url"), *port = cli_member(c, v, "port");
+        cli_say(c, "%s agentd %s", cli_paint(c, "32", "●"), cli_member(c, v, "version"));
+        row(c, "Status",
+            cli_text(c, "%s since %s", cli_paint(c, "32", "running"),
+                     cli_ago(c, cli_time(v, "started_at"))));
+        row(c, "Daemon", cli_member(c, v, "daemon_pid"));
+        row(c, "Keeper", cli_member(c, v, "keeper_pid"));
+        row(c, "Address", *url ? url : *port ? cli_text(c, "port %s", port) : "");
+        if (!c->url) {
+                row(c, "Socket", c->socket_path);
+                row(c, "Data", c->config.data_dir);
+        }
+        row(c, "Sessions", cli_text(c, "%s running", cli_member(c, health.json, "active_sessions")));
+        return 0;
+}
+
+/* ---- a session ---- */
+
+typedef struct Look {
+        SessionRef ref;
+        Reply state, run, checkpoint;
+} Look;
+
+static void look_done(Look *l) {
+        reply_done(&l->state);
+        reply_done(&l->run);
+        reply_done(&l->checkpoint);
+}
+
+static int look(Cli *c, const char *ref, Look *l) {
+        int r = ask_session(c, ref, &l->ref);
+        if (r == 0)
+                r = ask(c, "GET", cli_text(c, "/sessions/%s?messages=0", l->ref.id), NULL, &l->state);
+        if (r != 0)
+                return r;
+        const char *run = cli_member(c, l->state.json, "run"),
+                   *checkpoint = cli_member(c, l->state.json, "last_checkpoint");
+        if (*run)
+                r = ask(c, "GET", cli_text(c, "/sessions/%s/runs/%s", l->ref.id, run), NULL, &l->run);
+        if (r == 0 && *checkpoint && !c->json)
+                r = ask(c, "GET", cli_text(c, "/sessions/%s/checkpoints/%s", l->ref.id, checkpoint),
+                        NULL, &l->checkpoint);
+        return r;
+}
+
+static bool run_is_open(Cli *c, const Look *l) {
+        return l->run.json.p && !streq(cli_member(c, l->run.json, "state"), "ended");
+}
+
+static int print_json(Cli *c, const Look *l) {
+        const char *pid = run_is_open(c, l) ? cli_member(c, l->run.json, "pid") : "";
+        Buf b = BUF_INIT((size_t) 1 << 20);
+
+        (void) buf_printf(&b, "\"pid\":%s,\"last_run\":", *pid ? pid : "null");
+        if (l->run.json.p)
+                (void) buf_append(&b, l->run.json.p, l->run.json.n);
+        else
+                (void) buf_puts(&b, "null");
+        (void) puts(merge(c, l->state.json, cli_take(c, &b)));
+        return 0;
+}
+
+static usec_t since(Cli *c, const Look *l) {
+        usec_t t = run_is_open(c, l) ? cli_time(l->run.json, "started_at")
+                                     : cli_time(l->run.json, "ended_at");
+
+        return t ? t : cli_time(l->state.json, "updated_at");
+}
+
+static char *end_text(Cli *c, JsonSpan run) {
+        const char *result = cli_member(c, run, "result"), *reason = cli_member(c, run, "reason");
+        const char *code = cli_member(c, run, "exit_code"),
+                   *signal = cli_member(c, run, "exit_signal");
+
+        return cli_text(c, "%s%s%s%s%s%s%s", result, *code ? ", exit status " : "", code,
+                        *signal && !streq(signal, "0") ? ", signal " : "",
+                        *signal && !streq(signal, "0") ? signal : "", *reason ? ": " : "", reason);
+}
+
+/* What a run uses, if the daemon tells. */
+static void print_usage(Cli *c, JsonSpan run) {
+        int64_t memory = cli_number(run, "memory_bytes"), cpu = cli_number(run, "cpu_usec");
+        char text[64];
+
+        row(c, "Tasks", cli_member(c, run, "tasks"));
+        if (memory > 0)
+                row(c, "Memory", text_size((uint64_t) memory, text, sizeof(text)));
+        if (cpu > 0)
+                row(c, "CPU", clock_format_span((usec_t) cpu, text, sizeof(text)));
+}
+
+static char *checkpoint_text(Cli *c, JsonSpan cp) {
+        const char *label = cli_member(c, cp, "label");
+
+        return cp.p ? cli_text(c, "%s %s%s%s", cli_member(c, cp, "checkpoint_id"), label,
+                               *label ? ", " : "", cli_ago(c, cli_time(cp, "created_at")))
+                    : cli_text(c, "%s", "");
+}
+
+static void print_state(Cli *c, const Look *l) {
+        JsonSpan s = l->state.json;
+        const char *colour = cli_status_colour(cli_member(c, s, "status"));
+        usec_t restart_at = cli_time(s, "restart_at");
+
+        cli_say(c, "%s %s (%s)", cli_paint(c, colour, "●"), l->ref.name, l->ref.id);
+        row(c, "Status",
+            cli_text(c, "%s since %s", cli_paint(c, colour, session_state_text(c, s)),
+                     cli_ago(c, since(c, l))));
+        row(c, "Reason", cli_member(c, s, "reason"));
+        if (restart_at > 0)
+                row(c, "Next run", cli_ago(c, restart_at));
+        if (run_is_open(c, l)) {
+                row(c, "Main PID", cli_member(c, l->run.json, "pid"));
+                print_usage(c, l->run.json);
+        } else if (l->run.json.p)
+                row(c, "Last run", end_text(c, l->run.json));
+        row(c, "Restarts", cli_member(c, s, "restarts"));
+        row(c, "Messages", cli_member(c, s, "message_count"));
+        row(c, "Model", cli_member(c, s, "model"));
+        row(c, "Workspace", cli_member(c, s, "workspace"));
+        row(c, "Checkpoint", checkpoint_text(c, l->checkpoint.json));
+}
+
+/* The end of its output as it is; a session without output has none. */
+static int print_log(Cli *c, const Look *l) {
+        HttpResponse reply = {};
+        HttpClient *client;
+
+        int r = ask_client(c, &client);
+        if (r == 0)
+                r = http_client_request(
+                        client, "GET",
+                        cli_text(c, "/sessions/%s/logs?lines=%d", l->ref.id, LOG_LINES),
+                        "text/plain", NULL, &reply);
+        if (r == 0 && reply.status == 200 && reply.body.len > 0) {
+                size_t n = reply.body.len;
+                if (reply.body.data[n - 1] == '\n')
+                        reply.body.data[n - 1] = '\0';
+                cli_say(c, "\n%s", reply.body.data);
+        }
+        http_response_done(&reply);
+        return r < 0 ? ask_no_answer(c, r) : r;
+}
+
+int status_session(Cli *c, const char *ref) {
+        _cleanup_(look_done) Look l = {};
+
+        int r = look(c, ref, &l);
+        if (r != 0)
+                return r;
+        if (c->json)
+                return print_json(c, &l);
+        print_state(c, &l);
+        return print_log(c, &l);
+}
+
+int verb_status(Cli *c) {
+        return c->n_args > 0 ? status_session(c, c->args[0]) : status_daemon(c);
+}

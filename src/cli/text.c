@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Text on a terminal: how wide it is and what is dangerous in it.
+ *
+ * Own width tables instead of wcwidth(): that one follows the locale, and in the C locale
+ * (services, containers, CI) it knows no character above 127, while our output is UTF-8 everywhere.
+ * The ranges are the coarse blocks of Unicode's East Asian Width and of combining marks; a rare
+ * character that is wrong by a column shifts the rest of its line and harms nothing.
+ *
+ * Names and log lines come from agents, so they are hostile until shown otherwise: escape sequences
+ * can retitle, recolour and on some terminals type; direction overrides can make a name look like
+ * another. */
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/table.h"
+
+typedef struct Range {
+        uint32_t first, last;
+} Range;
+
+static const Range narrow[] = {
+        { 0x0300, 0x036f }, { 0x0483, 0x0489 },   { 0x0591, 0x05bd }, { 0x0610, 0x061a },
+        { 0x064b, 0x065f }, { 0x1ab0, 0x1aff },   { 0x1dc0, 0x1dff }, { 0x200b, 0x200f },
+        { 0x2060, 0x2064 }, { 0x20d0, 0x20ff },   { 0xfe00, 0xfe0f }, { 0xfe20, 0xfe2f },
+        { 0xfeff, 0xfeff }, { 0xe0100, 0xe01ef },
+};
+static const Range wide[] = {
+        { 0x1100, 0x115f },   { 0x231a, 0x231b },   { 0x2e80, 0x303e },   { 0x3041, 0xa4cf },
+        { 0xac00, 0xd7a3 },   { 0xf900, 0xfaff },   { 0xfe30, 0xfe6f },   { 0xff00, 0xff60 },
+        { 0xffe0, 0xffe6 },   { 0x1f300, 0x1f64f }, { 0x1f680, 0x1f6ff }, { 0x1f900, 0x1f9ff },
+        { 0x20000, 0x3fffd },
+};
+static const Range direction[] = {
+        { 0x202a, 0x202e },
+        { 0x2066, 0x2069 },
+};
+
+static bool is_in(const Range *ranges, size_t n, uint32_t ch) {
+        for (size_t i = 0; i < n; i++)
+                if (ch >= ranges[i].first && ch <= ranges[i].last)
+                        return true;
+        return false;
+}
+
+/* The code point at s and its length; 0 if these bytes are no UTF-8. */
+static size_t decode(const char *s, size_t n, uint32_t *ret) {
+        uint8_t first = (uint8_t) s[0];
+        size_t length = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+
+        if (length > n || !utf8_is_valid(s, length))
+                return 0;
+        uint32_t ch = length == 1 ? first : first & (0xffU >> (length + 1));
+        for (size_t i = 1; i < length; i++)
+                ch = ch << 6 | ((uint8_t) s[i] & 0x3fU);
+        *ret = ch;
+        return length;
+}
+
+size_t text_width(const char *s) {
+        size_t width = 0, n = strlen(s), step;
+
+        for (; n > 0; s += step, n -= step) {
+                uint32_t ch = 0;
+
+                step = decode(s, n, &ch);
+                if (step == 0)
+                        step = 1;
+                if (!is_in(narrow, ELEMENTSOF(narrow), ch))
+                        width += is_in(wide, ELEMENTSOF(wide), ch) ? 2 : 1;
+        }
+        return width;
+}
+
+/* Length of a colour sequence ESC [ digits and semicolons m, or 0. */
+static size_t colour_length(const char *s, size_t n) {
+        if (n < 3 || s[0] != '\x1b' || s[1] != '[')
+                return 0;
+        for (size_t i = 2; i < n && i < 32; i++) {
+                if (s[i] == 'm')
+                        return i + 1;
+                if ((s[i] < '0' || s[i] > '9') && s[i] != ';' && s[i] != ':')
+                        return 0;
+        }
+        return 0;
+}
+
+static bool is_control(uint32_t ch) {
+        return ch < 0x20 || (ch >= 0x7f && ch < 0xa0);
+}
+
+void text_sanitize(const char *s, size_t n, unsigned flags, Buf *out) {
+        size_t step;
+
+        for (; n > 0; s += step, n -= step) {
+                uint32_t ch = 0;
+                size_t colour = flags & TEXT_COLOUR ? colour_length(s, n) : 0;
+
+                step = colour ? colour : decode(s, n, &ch);
+                if (colour || (flags & TEXT_LINES && (*s == '\n' || *s == '\t')))
+                        (void) buf_append(out, s, step);
+                else if (step == 0) {
+                        step = 1;
+                        (void) buf_printf(out, "\\x%02x", (unsigned) (uint8_t) *s);
+                } else if (ch == '\t')
+                        (void) buf_putc(out, ' ');
+                else if (is_control(ch))
+                        (void) buf_printf(out, "\\x%02x", ch);
+                else if (is_in(direction, ELEMENTSOF(direction), ch))
+                        (void) buf_printf(out, "\\u%04x", ch);
+                else
+                        (void) buf_append(out, s, step);
+        }
+}
+
+char *text_span(usec_t span, char *buf, size_t size) {
+        static const struct {
+                usec_t from, unit;
+                const char *name;
+        } units[] = {
+                { 2 * USEC_PER_DAY, USEC_PER_DAY, "d" },
+                { USEC_PER_HOUR, USEC_PER_HOUR, "h" },
+                { USEC_PER_MINUTE, USEC_PER_MINUTE, "min" },
+                { 0, USEC_PER_SEC, "s" },
+        };
+
+        ARRAY_FOREACH(u, units) {
+                if (span < u->from)
+                        continue;
+                (void) snprintf(buf, size, "%llu%s", (unsigned long long) (span / u->unit), u->name);
+                break;
+        }
+        return buf;
+}
+
+char *text_size(uint64_t bytes, char *buf, size_t size) {
+        static const char units[] = "BKMGTPE";
+        size_t unit = 0;
+        uint64_t whole = bytes, tenth = 0;
+
+        while (whole >= 1024 && units[unit + 1]) {
+                tenth = (whole % 1024) * 10 / 1024;
+                whole /= 1024;
+                unit++;
+        }
+        if (unit > 0 && whole < 100)
+                (void) snprintf(buf, size, "%llu.%llu%c", (unsigned long long) whole,
+                                (unsigned long long) tenth, units[unit]);
+        else
+                (void) snprintf(buf, size, "%llu%c", (unsigned long long) whole, units[unit]);
+        return buf;
+}

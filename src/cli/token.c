@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+
+/* `agentd token`. The secret is alone on stdout, so that it can go into a variable or a file; what
+ * there is to say about it goes to stderr. */
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/ask.h"
+#include "cli/body.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+
+static int token_create(Cli *c) {
+        _cleanup_body_ Body b;
+        _cleanup_reply_ Reply reply = {};
+
+        body_begin(&b);
+        body_option(c, &b, "namespace", "namespace");
+        body_option(c, &b, "scope", "scope");
+        body_option(c, &b, "name", "name");
+        body_option(c, &b, "expires", "expires");
+        int r = ask(c, "POST", "/tokens", body_text(&b), &reply);
+        if (r != 0)
+                return r;
+        if (c->json) {
+                cli_print_json(reply.json);
+                return 0;
+        }
+        (void) puts(cli_member(c, reply.json, "token"));
+        cli_note(c, "Token %s: scope %s, namespace %s. It is shown this once.",
+                 cli_member(c, reply.json, "token_id"), cli_member(c, reply.json, "scope"),
+                 cli_member(c, reply.json, "namespace"));
+        return 0;
+}
+
+static int token_list(Cli *c) {
+        _cleanup_buf_ Buf path = BUF_INIT((size_t) 64 * 1024), buf = {};
+        JsonSpan list, item;
+        Table t;
+
+        (void) buf_puts(&path, "/tokens");
+        query_add(&path, "namespace", cli_option(c, "namespace"));
+        int r = ask_list(c, path.data, &buf, &list);
+        if (r != 0)
+                return r;
+        if (c->json) {
+                cli_print_json(list);
+                return 0;
+        }
+        JsonIter it = json_iter(list);
+        table_init(&t, c, "ID|NAME|NAMESPACE|SCOPE|CREATED|EXPIRES");
+        while (json_next(&it, NULL, &item)) {
+                const char *expires = cli_ago(c, cli_time(item, "expires_at"));
+                table_add(&t, cli_member(c, item, "token_id"), NULL);
+                table_add(&t, cli_member(c, item, "name"), NULL);
+                table_add(&t, cli_member(c, item, "namespace"), NULL);
+                table_add(&t, cli_member(c, item, "scope"), NULL);
+                table_add(&t, cli_ago(c, cli_time(item, "created_at")), NULL);
+                table_add(&t, *expires ? expires : "never", NULL);
+        }
+        table_print(&t);
+        table_done(&t);
+        return 0;
+}
+
+static int token_revoke(Cli *c, const char *id) {
+        _cleanup_reply_ Reply reply = {};
+        char *escaped = cli_keep(c, http_url_escape(id));
+
+        int r = ask(c, "DELETE", cli_text(c, "/tokens/%s", escaped), NULL, &reply);
+        if (r != 0)
+                return r;
+        if (c->json)
+                cli_print_json(reply.json);
+        cli_say(c, "token %s is revoked", id);
+        return 0;
+}
+
+int verb_token(Cli *c) {
+        static const char *const actions[] = { "create", "list", "revoke" };
+        const char *action = c->args[0];
+        bool revoke = streq(action, "revoke");
+
+        if (revoke && c->n_args != 2)
+                return cli_usage(c, "`agentd token revoke` takes a token's id");
+        if (!revoke && c->n_args != 1)
+                return cli_usage(c, "`agentd token %s` takes no argument", action);
+        if (revoke)
+                return token_revoke(c, c->args[1]);
+        if (streq(action, "create"))
+                return token_create(c);
+        if (streq(action, "list") || streq(action, "ls"))
+                return token_list(c);
+        return cli_unknown_action(c, action, actions, ELEMENTSOF(actions));
+}

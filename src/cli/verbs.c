@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The one table of verbs: parsing, help and dispatch read it. The order is that of the help.
+ *
+ * Names follow systemctl where it has the same thing. Options that every verb takes are in
+ * options.c; the daemon's own are the rows of contract/config-table.c and not repeated here. */
+
+#include "cli/verbs.h"
+
+#define ANY ((size_t) -1)
+
+static const CliOption start_options[] = {
+        { "detach", 'd', NULL, "start in the background, return when it is ready" },
+        {},
+};
+static const CliOption stop_options[] = {
+        { "all", 'a', NULL, "stop all sessions first, so that no agent is kept" },
+        {},
+};
+static const CliOption create_options[] = {
+        { "name", 0, "NAME", "what people call it" },
+        { "model", 0, "MODEL", "the model's name" },
+        { "system-prompt", 0, "TEXT", "the system prompt" },
+        { "tools", 0, "TOOL", "a tool it may use; once for each" },
+        { "workspace", 0, "DIR", "folder whose files checkpoints record" },
+        { "label", 0, "KEY=VALUE", "a label for finding it; once for each" },
+        { "namespace", 0, "NAME", "its namespace, instead of `default`" },
+        {},
+};
+static const CliOption run_options[] = {
+        { "name", 0, "NAME", "what people call it; default: the program's name" },
+        { "model", 0, "MODEL", "the model's name" },
+        { "system-prompt", 0, "TEXT", "the system prompt" },
+        { "tools", 0, "TOOL", "a tool it may use; once for each" },
+        { "workspace", 'w', "DIR", "run there, record its files in checkpoints" },
+        { "restart", 0, "POLICY", "no, on-success, on-failure (default), on-abnormal, always" },
+        { "exec-resume", 0, "COMMAND", "what to run instead when it is started again" },
+        { "env", 'e', "NAME=VALUE", "an environment variable; once for each" },
+        { "property", 'p', "KEY=VALUE", "any key of a unit, such as restart_sec=5s" },
+        { "label", 0, "KEY=VALUE", "a label for finding it; once for each" },
+        { "namespace", 0, "NAME", "its namespace, instead of `default`" },
+        { "follow", 'f', NULL, "show its output then; Ctrl-C ends only the showing" },
+        { "lines", 'n', "N", "with -f: how many lines at first" },
+        { "stream", 0, "stdout|stderr", "with -f: only this stream" },
+        {},
+};
+static const CliOption resume_options[] = {
+        { "checkpoint-id", 0, "CHECKPOINT", "go back to this checkpoint first" },
+        {},
+};
+static const CliOption kill_options[] = {
+        { "signal", 's', "SIGNAL", "SIGTERM (default), KILL, 10, …" },
+        {},
+};
+static const CliOption fork_options[] = {
+        { "checkpoint", 0, "CHECKPOINT", "fork at this checkpoint; default: now" },
+        { "node", 0, "MESSAGE", "fork at this message" },
+        { "name", 0, "NAME", "name of the new session; default: NAME-fork" },
+        { "workspace", 'w', "DIR", "empty or new folder for its files" },
+        {},
+};
+static const CliOption restore_options[] = {
+        { "node", 0, "MESSAGE", "go back to this message instead" },
+        {},
+};
+static const CliOption delete_options[] = {
+        { "force", 0, NULL, "stop it first if it is running" },
+        {},
+};
+static const CliOption list_options[] = {
+        { "all", 'a', NULL, "archived sessions too" },
+        { "status", 0, "STATUS", "created, running, paused, stopped, error or archived" },
+        { "name", 0, "NAME", "only sessions of this name" },
+        { "label", 0, "KEY[=VALUE]", "only sessions with this label" },
+        { "namespace", 0, "NAME", "only this namespace" },
+        {},
+};
+static const CliOption logs_options[] = {
+        { "follow", 'f', NULL, "go on with what comes" },
+        { "lines", 'n', "N", "the last N lines, or all; with -f 10" },
+        { "stream", 0, "stdout|stderr", "only this stream" },
+        { "since", 0, "TIME", "only from then on: 10min (ago), or a time" },
+        { "until", 0, "TIME", "only before" },
+        { "grep", 0, "TEXT", "only lines that contain this text" },
+        { "run", 0, "RUN", "only this run" },
+        {},
+};
+static const CliOption events_options[] = {
+        { "follow", 'f', NULL, "go on with what comes" },
+        { "lines", 'n', "N", "the last N events, or all; default 50" },
+        { "since", 0, "TIME", "from then on: 1h (ago), or a time; default 1d, with -f now" },
+        {},
+};
+static const CliOption messages_options[] = {
+        { "lines", 'n', "N", "the last N messages" },
+        { "branch", 0, "BRANCH", "of this branch instead of the current one" },
+        {},
+};
+static const CliOption send_options[] = {
+        { "role", 0, "ROLE", "user (default), assistant, system, tool" },
+        {},
+};
+static const CliOption checkpoint_options[] = {
+        { "label", 0, "TEXT", "what people call it" },
+        {},
+};
+static const CliOption variables_options[] = {
+        { "string", 0, NULL, "the value is text even if it reads as JSON" },
+        {},
+};
+static const CliOption memory_options[] = {
+        { "string", 0, NULL, "the value is text even if it reads as JSON" },
+        { "namespace", 0, "NAME", "the namespace; default: default" },
+        { "prefix", 0, "TEXT", "ls: only keys that begin so" },
+        {},
+};
+static const CliOption token_options[] = {
+        { "namespace", 0, "NAME", "the only namespace it may use; default: default" },
+        { "scope", 0, "read|write|admin", "what it may do; default: write" },
+        { "name", 0, "TEXT", "what people call it" },
+        { "expires", 0, "TIME", "after 12h, 30d, or at a time; default: never" },
+        {},
+};
+
+const Verb verb_table[] = {
+        { "start", NULL, "The daemon", "[SESSION]", 0, 1, VERB_CONFIG | VERB_SLOW, start_options,
+          "start agentd, or a session that was created",
+          "Without a session this becomes the daemon, in the foreground unless --detach.\n"
+          "Its configuration comes from these options, else from the environment\n"
+          "(`agentd config` shows both), else from defaults.",
+          "agentd start --detach --port 9000", verb_start },
+        { "stop", NULL, "The daemon", "[SESSION]", 0, 1, VERB_SLOW, stop_options,
+          "stop agentd, keeping agents running, or a session",
+          "Without a session the daemon takes a checkpoint of every running session and\n"
+          "leaves; agents run on, and the next `agentd start` takes them up again.\n"
+          "Stopping a session takes a checkpoint and ends its whole process tree.",
+          "agentd stop reader", verb_stop },
+        { "status", NULL, "The daemon", "[SESSION]", 0, 1, 0, NULL, "show how agentd or a session is",
+          "--json of a session adds its process id (pid) and its last run (last_run).",
+          "agentd status reader", verb_status },
+        { "version", NULL, "The daemon", "", 0, 0, 0, NULL, "show versions and process ids", NULL,
+          "agentd version --json", verb_version },
+        { "config", NULL, "The daemon", "", 0, 0, VERB_CONFIG, NULL,
+          "show each setting and where it came from",
+          "As `agentd start` would find it here and now.", "agentd config --json", verb_config },
+        { "token", NULL, "The daemon", "create|list|revoke [TOKEN]", 1, 2, 0, token_options,
+          "make, list and revoke API tokens", "The secret is printed once and is stored nowhere.",
+          "agentd token create --scope read --expires 30d", verb_token },
+
+        { "create", NULL, "Sessions", "--name NAME --model MODEL", 0, 0, 0, create_options,
+          "create a session without a process", NULL,
+          "agentd create --name notes --model fableforge-14b --tools search", verb_create },
+        { "run", NULL, "Sessions", "[--] COMMAND…", 1, ANY, VERB_COMMAND | VERB_SLOW, run_options,
+          "create a session that runs a command, and start it",
+          "Runs in the current folder, or in the workspace; a word of the command that\n"
+          "names a file from here and none from there is passed as an absolute path.",
+          "agentd run --name reader --workspace ./docs -- python3 reader.py", verb_run },
+        { "restart", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, NULL,
+          "stop a session and start it again", NULL, "agentd restart reader", verb_restart },
+        { "pause", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, NULL,
+          "take a checkpoint and freeze a session", NULL, "agentd pause reader", verb_pause },
+        { "resume", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, resume_options,
+          "go on with a paused, stopped or failed session",
+          "With a checkpoint also with a running one: it is stopped, restored, started.",
+          "agentd resume reader --checkpoint-id 0197f1c2b3a40001", verb_resume },
+        { "stop-session", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, NULL,
+          "stop a session, as `stop SESSION`", NULL, "agentd stop-session reader", verb_stop_session },
+        { "kill", NULL, "Sessions", "SESSION", 1, 1, 0, kill_options,
+          "send a signal to a session's process", NULL, "agentd kill -s USR1 reader", verb_kill },
+        { "fork", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, fork_options,
+          "make a new session from a point of one", NULL,
+          "agentd fork reader --name reader-2 --workspace ./docs-2", verb_fork },
+        { "restore", NULL, "Sessions", "SESSION [CHECKPOINT]", 1, 2, VERB_SLOW, restore_options,
+          "bring a session back to a checkpoint or message",
+          "Conversation, variables and workspace files; nothing is overwritten, and it is\n"
+          "not started. A running session is paused or stopped first.",
+          "agentd restore reader 0197f1c2b3a40001", verb_restore },
+        { "archive", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, NULL,
+          "hide a session from the list, keep it", NULL, "agentd archive reader", verb_archive },
+        { "delete", "rm", "Sessions", "SESSION…", 1, ANY, VERB_SLOW, delete_options,
+          "delete sessions with everything they have", NULL, "agentd delete --force reader",
+          verb_delete },
+
+        { "list", "ls", "Look", "", 0, 0, 0, list_options, "list sessions", NULL,
+          "agentd list --status running -o wide", verb_list },
+        { "show", NULL, "Look", "SESSION", 1, 1, 0, NULL, "show a session's whole state as JSON",
+          NULL, "agentd show reader", verb_show },
+        { "logs", NULL, "Look", "SESSION", 1, 1, VERB_SLOW, logs_options,
+          "show what a session's runs wrote",
+          "Following goes on when the daemon is replaced, without a line lost or twice.",
+          "agentd logs -f -n 100 reader", verb_logs },
+        { "events", NULL, "Look", "[SESSION]", 0, 1, VERB_SLOW, events_options,
+          "show what happened to all sessions or to one", NULL, "agentd events -f reader",
+          verb_events },
+        { "messages", NULL, "Look", "SESSION", 1, 1, 0, messages_options,
+          "show a session's conversation", NULL, "agentd messages -n 20 reader", verb_messages },
+        { "checkpoints", NULL, "Look", "SESSION", 1, 1, 0, NULL, "list a session's checkpoints",
+          NULL, "agentd checkpoints reader", verb_checkpoints },
+        { "branches", "tree", "Look", "SESSION", 1, 1, 0, NULL,
+          "list the branches of a session's conversation", NULL, "agentd branches reader",
+          verb_branches },
+        { "runs", NULL, "Look", "SESSION", 1, 1, 0, NULL, "list the lives of a session's process",
+          NULL, "agentd runs reader", verb_runs },
+
+        { "send", NULL, "Write", "SESSION TEXT", 2, 2, 0, send_options,
+          "add a message to a session's conversation", "The text - is standard input.",
+          "agentd send notes \"remember the milk\"", verb_send },
+        { "checkpoint", NULL, "Write", "SESSION", 1, 1, VERB_SLOW, checkpoint_options,
+          "take a checkpoint", NULL, "agentd checkpoint reader --label halfway", verb_checkpoint },
+        { "variables", "vars", "Write", "SESSION [get NAME|set NAME VALUE|rm NAME]", 1, 4, 0,
+          variables_options, "show and set a session's variables",
+          "A value is JSON if it reads as JSON, else text.", "agentd variables reader set place 3",
+          verb_variables },
+        { "memory", NULL, "Write", "get KEY|set KEY VALUE|ls|rm KEY [SESSION]", 1, 4, 0,
+          memory_options, "show and set long-term memory",
+          "Of the session if one is named, else of the namespace. A value is JSON if it\n"
+          "reads as JSON, else text.",
+          "agentd memory set preference '{\"theme\": \"dark\"}'", verb_memory },
+        { "help", NULL, "Write", "[VERB]", 0, 1, 0, NULL, "show this help, or that of a verb", NULL,
+          "agentd help run", verb_help },
+};
+const size_t verb_table_size = ELEMENTSOF(verb_table);
+
+const Verb *verb_find(const char *name) {
+        ARRAY_FOREACH(v, verb_table)
+                if (streq(v->name, name) || streq_ptr(v->alias, name))
+                        return v;
+        return NULL;
+}
