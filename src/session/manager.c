@@ -114,9 +114,9 @@ SessionManager *session_manager_free(SessionManager *m) {
         if (!m)
                 return NULL;
         OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
-        m->is_shutting_down = true;
-        if (m->inflight > 0)
-                (void) store_flush(m->store);
+        m->is_shutting_down = m->is_closing = true;
+        while (m->inflight > 0 && store_flush(m->store) >= 0)
+                ;
         failed_free(m);
         for (size_t i = 0; i < m->n_sorted; i++) {
                 ops_abandon(m->sorted[i], -ESHUTDOWN);

@@ -115,7 +115,8 @@ static void end_committed(SessionOp *op, int r) {
                 return;
         }
         end_wait(op);
-        s->manager->ops->stop(s, op->run, s->manager->ops_userdata);
+        if (!s->manager->is_closing)
+                s->manager->ops->stop(s, op->run, s->manager->ops_userdata);
 }
 
 static CheckpointKind end_kind(const SessionOp *op) {

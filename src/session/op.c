@@ -131,7 +131,7 @@ static void op_end(SessionOp *op, int r) {
 }
 
 static void run_queue(Session *s) {
-        while (s->ops && !s->is_deleting) {
+        while (s->ops && !s->is_deleting && !s->manager->is_closing) {
                 SessionOp *op = s->ops;
                 int verdict = op->intent ? 0 : verb_check(s, op->kind, &op->args);
                 if (verdict != 0)

@@ -107,6 +107,7 @@ struct SessionManager {
         Session **tainted;
         size_t n_tainted, cap_tainted;
         bool is_shutting_down;
+        bool is_closing; /* being freed: nobody is called but for completions */
         char boot_id[40];
 };
 
@@ -192,8 +193,10 @@ void subscriptions_free(SessionManager *m);
 int events_load(SessionManager *m);
 void events_due(SessionManager *m);
 
-/* ---- token.c ---- */
+/* ---- namespace.c, token.c, open-run.c ---- */
 
+/* The key of a hash in a map; never 0. */
+uint64_t hash_key(const uint8_t hash[static HASH_SIZE]);
 int namespaces_load(SessionManager *m);
 void namespaces_free(SessionManager *m);
 int namespace_use(SessionTxn *t, uint64_t id);

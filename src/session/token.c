@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Namespaces, the tokens of people and programs, and the tokens of runs. Only hashes are kept: in
- * memory in maps keyed by the hash's first eight bytes (a hash is uniform already), with the whole
- * hash compared in constant time. A run's token is forgotten with its run; the last few are
- * remembered as stale, so that a survivor of an old run hears "your run is over" and not "who are
- * you".
- *
- * A namespace is stored by the first transaction that uses it: creating it apart would be a sync
- * for nothing. */
+/* The tokens of people and programs. Only hashes are kept: in memory in a map keyed by the hash's
+ * first eight bytes (a hash is uniform already; those that share them are chained), with the whole
+ * hash compared in constant time. A new token counts from its commit on, a revoked one is dead at
+ * once, before the disk says so: of the two mistakes possible in between, letting somebody in is
+ * the worse one. */
 
 #include <sodium.h>
 
-#include "base/str.h"
 #include "session/session-internal.h"
 
 typedef struct Token {
@@ -20,100 +16,12 @@ typedef struct Token {
         struct Token *next;
 } Token;
 
-static uint64_t hash_key(const uint8_t hash[static HASH_SIZE]) {
+uint64_t hash_key(const uint8_t hash[static HASH_SIZE]) {
         uint64_t key;
 
         memcpy(&key, hash, sizeof(key));
         return key ? key : 1;
 }
-
-/* ---- namespaces ---- */
-
-static int namespace_add(
-        SessionManager *m, uint64_t id, const char *name, bool is_stored, Namespace **ret) {
-        _cleanup_free_ Namespace *n = calloc(1, sizeof(Namespace) + strlen(name) + 1);
-
-        if (!n)
-                return -ENOMEM;
-        n->id = id;
-        n->is_stored = n->is_submitted = is_stored;
-        memcpy(n->name, name, strlen(name) + 1);
-        int r = map_put(m->namespaces, id, n);
-        if (r < 0)
-                return r;
-        r = strmap_put(m->namespace_ids, n->name, n);
-        if (r < 0) {
-                map_remove(m->namespaces, id);
-                return r;
-        }
-        *ret = TAKE_PTR(n);
-        return 0;
-}
-
-int namespaces_load(SessionManager *m) {
-        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
-        Namespace *n;
-        int r = store_query(m->reader, &c, STATE_NAMESPACE_LIST, NULL, 0);
-
-        if (r < 0)
-                return r;
-        while ((r = store_next(c)) > 0) {
-                if (map_get(m->namespaces, store_id(c, 0)))
-                        continue;
-                r = namespace_add(m, store_id(c, 0), store_text(c, 1, NULL), true, &n);
-                if (r < 0)
-                        return r;
-        }
-        return r;
-}
-
-void namespaces_free(SessionManager *m) {
-        uint64_t id;
-        void *value;
-
-        strmap_free(m->namespace_ids);
-        if (!m->namespaces)
-                return;
-        for (size_t cursor = 0; map_next(m->namespaces, &cursor, &id, &value);)
-                free(value);
-        map_free(m->namespaces);
-}
-
-int session_namespace(SessionManager *m, const char *name, bool create, uint64_t *ret) {
-        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
-
-        Namespace *n = strmap_get(m->namespace_ids, name);
-        if (!n && !create)
-                return -ENOENT;
-        if (!n) {
-                int r = namespace_add(m, id_new(), name, false, &n);
-                if (r < 0)
-                        return r;
-        }
-        *ret = n->id;
-        return 0;
-}
-
-const char *session_namespace_name(const SessionManager *m, uint64_t id) {
-        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
-
-        const Namespace *n = map_get(m->namespaces, id);
-        return n ? n->name : NULL;
-}
-
-int namespace_use(SessionTxn *t, uint64_t id) {
-        Namespace *n = map_get(t->manager->namespaces, id);
-
-        if (!n)
-                return -ENOENT;
-        if (n->is_submitted)
-                return 0;
-        t->namespace = n;
-        STORE_ADD(t->store, STATE_NAMESPACE_INSERT, STORE_ID(n->id), STORE_TEXT(n->name));
-        return 0;
-}
-
-/* ---- API tokens ---- */
 
 static void token_free(Token *t) {
         free((void *) (uintptr_t) t->info.scope);
@@ -325,87 +233,4 @@ void session_token_foreach(SessionManager *m, void (*fn)(const TokenInfo *t, voi
         for (size_t cursor = 0; map_next(m->tokens, &cursor, &key, &value);)
                 for (Token *t = value; t; t = t->next)
                         fn(&t->info, u);
-}
-
-/* ---- run tokens ---- */
-
-void token_of_run_new(char ret[static RUN_TOKEN_SIZE], uint8_t ret_hash[static HASH_SIZE]) {
-        uint8_t secret[32];
-
-        randombytes_buf(secret, sizeof(secret));
-        memcpy(ret, "agd_", 4);
-        hex_encode(secret, sizeof(secret), ret + 4);
-        explicit_bzero(secret, sizeof(secret));
-        /* As every token is hashed: plain BLAKE2b-256 of its text. */
-        crypto_generichash(ret_hash, HASH_SIZE, (const uint8_t *) ret, strlen(ret), NULL, 0);
-}
-
-int open_run_index(SessionManager *m, OpenRun *run) {
-        uint64_t key = hash_key(run->hash);
-        int r = map_put(m->by_run, run->id, run);
-
-        if (r < 0)
-                return r;
-        run->hash_next = map_get(m->run_tokens, key);
-        r = map_put(m->run_tokens, key, run);
-        if (r < 0)
-                map_remove(m->by_run, run->id);
-        return MIN(r, 0);
-}
-
-void open_run_unindex(SessionManager *m, OpenRun *run) {
-        uint64_t key = hash_key(run->hash);
-        OpenRun *first = map_get(m->run_tokens, key), **at = &first;
-
-        map_remove(m->by_run, run->id);
-        while (*at && *at != run)
-                at = &(*at)->hash_next;
-        if (*at)
-                *at = run->hash_next;
-        if (first)
-                (void) map_put(m->run_tokens, key, first); /* replaces: needs no memory */
-        else
-                map_remove(m->run_tokens, key);
-}
-
-void open_run_remove(Session *s) {
-        SessionManager *m = s->manager;
-        OpenRun *run = TAKE_PTR(s->open_run);
-
-        if (!run)
-                return;
-        open_run_unindex(m, run);
-        memcpy(m->stale_tokens[m->n_stale_tokens++ % STALE_TOKENS], run->hash, HASH_SIZE);
-        free(run);
-}
-
-static bool token_is_stale(const SessionManager *m, const uint8_t hash[static HASH_SIZE]) {
-        size_t n = MIN(m->n_stale_tokens, (size_t) STALE_TOKENS);
-
-        for (size_t i = 0; i < n; i++)
-                if (sodium_memcmp(m->stale_tokens[i], hash, HASH_SIZE) == 0)
-                        return true;
-        return false;
-}
-
-Session *session_run_token_find(SessionManager *m,
-                                const uint8_t hash[static 32],
-                                uint64_t *ret_run,
-                                bool *ret_stale) {
-        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
-        *ret_stale = false;
-        for (OpenRun *r = map_get(m->run_tokens, hash_key(hash)); r; r = r->hash_next)
-                if (sodium_memcmp(r->hash, hash, HASH_SIZE) == 0) {
-                        *ret_run = r->id;
-                        return r->session;
-                }
-        *ret_stale = token_is_stale(m, hash);
-        return NULL;
-}
-
-Session *session_of_run(SessionManager *m, uint64_t run) {
-        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
-
-        OpenRun *r = map_get(m->by_run, run);
-        return r ? r->session : NULL;
 }

@@ -129,7 +129,7 @@ static void txn_done(SessionTxn *t) {
         events_publish(m, t->events);
         if (t->done)
                 t->done(0, s, t->id, t->userdata);
-        if (t->token[0])
+        if (t->token[0] && !m->is_closing)
                 m->ops->start(s, t->next.run, t->token, m->ops_userdata);
         if (t->flags & TXN_DELETE)
                 session_forget(s, SESSION_E_NOT_FOUND);

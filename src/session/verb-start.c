@@ -43,7 +43,7 @@ static void thaw(SessionOp *op, int r) {
         SessionManager *m = s->manager;
         uint64_t run = op->run;
 
-        if (r >= 0 && s->open_run && s->open_run->id == run)
+        if (r >= 0 && s->open_run && s->open_run->id == run && !m->is_closing)
                 m->ops->thaw(s, run, m->ops_userdata);
         op_finish(op, r);
 }

@@ -58,7 +58,8 @@ static void pause_checkpointed(SessionOp *op, int r) {
         else {
                 op->awaits_freeze = true;
                 op->after = park;
-                m->ops->freeze(s, op->run, m->ops_userdata);
+                if (!m->is_closing)
+                        m->ops->freeze(s, op->run, m->ops_userdata);
         }
 }
 
