@@ -207,7 +207,9 @@ static void take_body(HttpRequest *req, const char *data, size_t n) {
                 http_reply_error(req, MHD_HTTP_SERVICE_UNAVAILABLE, "busy",
                                  "Too many request bodies at once, try again later");
         if (req->state == HTTP_REQUEST_REPLIED) {
+                /* libmicrohttpd takes the answer only behind the body, which may have no end. */
                 req->state = HTTP_REQUEST_DISCARD;
+                conn_owes(req->conn, HTTP_DEBT_REST);
                 return;
         }
         req->body_charged += req->body.cap - before;
