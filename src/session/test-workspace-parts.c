@@ -11,6 +11,8 @@
 #include "session/test-workspace-tools.h"
 #include "session/workspace-internal.h"
 
+#define MANIFEST "agentd-workspace 1\nusual 0644 0755 0755\n"
+
 typedef struct Parts {
         Place *place;
         int root_fd;
@@ -159,10 +161,31 @@ static void test_trees_with_names_that_lead_elsewhere_are_refused(void **state) 
         static const char *const bad[] = { "..", ".", "", "a/b", "/etc", ".git" };
         Parts *x = *state;
 
-        assert_int_equal(read_made(x, "100644", "file", "agentd-workspace 1\n"), 0);
+        assert_int_equal(read_made(x, "100644", "file", MANIFEST), 0);
         ARRAY_FOREACH(name, bad)
-                assert_int_equal(read_made(x, "100644", *name, "agentd-workspace 1\n"), -EBADMSG);
-        assert_int_equal(read_made(x, "160000", "submodule", "agentd-workspace 1\n"), -EBADMSG);
+                assert_int_equal(read_made(x, "100644", *name, MANIFEST), -EBADMSG);
+        assert_int_equal(read_made(x, "160000", "submodule", MANIFEST), -EBADMSG);
+}
+
+static void test_a_manifest_names_only_what_is_unusual_under_any_umask(void **state) {
+        Parts *x = *state;
+        mode_t before = umask(077);
+
+        for (unsigned i = 0; i < 50; i++) {
+                _cleanup_free_ char *path = str_printf("d%u/f%u", i % 5, i),
+                                    *full = at(x->place, path);
+                put(x->place, path, "x");
+                assert_int_equal(chmod(full, i == 7 ? 0666 : 0600), 0);
+                *strrchr(full, '/') = '\0';
+                assert_int_equal(chmod(full, 0700), 0);
+        }
+        (void) umask(before);
+        _cleanup_(workspace_list_done) WorkspaceList l = {};
+        _cleanup_buf_ Buf text = BUF_INIT(1 << 20);
+        assert_int_equal(workspace_scan(&x->reader, &l), 0);
+        assert_int_equal(workspace_manifest_write(&l, &text), 0);
+        assert_string_equal(text.data, "agentd-workspace 1\nusual 0600 0755 0700\nfolder 0755 - .\n"
+                                       "file 0666 - d2/f7\n");
 }
 
 static void test_manifests_that_make_no_sense_are_refused(void **state) {
@@ -180,13 +203,14 @@ static void test_manifests_that_make_no_sense_are_refused(void **state) {
         Parts *x = *state;
 
         assert_int_equal(read_made(x, "100644", "file", "agentd-workspace 2\n"), -EBADMSG);
+        assert_int_equal(read_made(x, "100644", "file", "agentd-workspace 1\n"), -EBADMSG);
         ARRAY_FOREACH(line, good) {
-                _cleanup_free_ char *text = str_printf("agentd-workspace 1\n%s\n", *line);
+                _cleanup_free_ char *text = str_printf(MANIFEST "%s\n", *line);
                 if (read_made(x, "100644", "file", text) != 0)
                         fail_msg("%s", *line);
         }
         ARRAY_FOREACH(line, bad) {
-                _cleanup_free_ char *text = str_printf("agentd-workspace 1\n%s\n", *line);
+                _cleanup_free_ char *text = str_printf(MANIFEST "%s\n", *line);
                 if (read_made(x, "100644", "file", text) != -EBADMSG)
                         fail_msg("%s", *line);
         }
@@ -210,6 +234,7 @@ int main(void) {
                 TEST(test_only_steady_entries_of_the_cache_are_believed),
                 TEST(test_a_damaged_cache_is_an_empty_one),
                 TEST(test_trees_with_names_that_lead_elsewhere_are_refused),
+                TEST(test_a_manifest_names_only_what_is_unusual_under_any_umask),
                 TEST(test_manifests_that_make_no_sense_are_refused),
                 cmocka_unit_test(test_folders_sort_before_what_is_in_them_and_that_before_the_rest),
         };

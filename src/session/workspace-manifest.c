@@ -3,14 +3,15 @@
 /* The manifest: what a git tree cannot say, as lines that people can read with `git show TREE:manifest`.
  *
  *     agentd-workspace 1
- *     folder 0700 - cache            a folder that is empty, or whose mode is not 0755
- *     file 0600 1000:1000 key.pem    a file whose mode is not 0644 or 0755; owner if not the workspace's
+ *     folder 0700 - cache            a folder that is empty, or of another mode
+ *     file 0600 1000:1000 key.pem    a file of another mode; owner if not the workspace's
  *     link 0777 0:0 current          a link with an owner of its own
  *     skip size - big.iso            there, but not recorded, and why
  *
- * One line per exception, in the list's order, so the same folder has the same manifest. Times are not in it: touching a file
- * is no change. Control characters and '%' in names are %XX. The folder itself is ".". A newer
- * version of the format will have another number in its first line and is refused. */
+ * One line per exception, and what is usual follows the umask of whoever works there. In the list's
+ * order, so the same folder has the same manifest. Times are not in it: touching a file is no change.
+ * Control characters and '%' in names are %XX. The folder itself is ".". A newer version of the format
+ * will have another number in its first line and is refused. */
 
 #include <stdio.h>
 
@@ -18,6 +19,7 @@
 #include "session/workspace-internal.h"
 
 #define FIRST_LINE "agentd-workspace 1"
+#define MODES      04000u /* permissions and, of folders, two bits more */
 
 static const char *const skip_names[_WORKSPACE_SKIP_MAX] = {
         [WORKSPACE_SKIP_IGNORED] = "ignored",   [WORKSPACE_SKIP_SIZE] = "size",
@@ -47,8 +49,64 @@ static int name_index(const char *const *names, int n, const char *word) {
 
 /* ---- writing ---- */
 
-/* The root shows whenever its mode is unusual, like every folder. */
-static bool needs_line(const WorkspaceList *l, size_t i) {
+typedef enum Class {
+        CLASS_FILE,
+        CLASS_PROGRAM,
+        CLASS_FOLDER,
+        _CLASS_MAX,
+} Class;
+
+typedef struct Usual {
+        unsigned modes[_CLASS_MAX];
+} Usual;
+
+static const Usual usual_default = { { 0644, 0755, 0755 } };
+
+/* Of files and folders only. */
+static Class class_of(const WorkspaceEntry *e) {
+        if (e->kind == WORKSPACE_FOLDER)
+                return CLASS_FOLDER;
+        return e->mode & 0100 ? CLASS_PROGRAM : CLASS_FILE;
+}
+
+static bool has_usual_mode(const Usual *usual, const WorkspaceEntry *e) {
+        return e->mode == usual->modes[class_of(e)];
+}
+
+static int find_usual(const WorkspaceList *l, Usual *ret) {
+        _cleanup_free_ uint32_t *counts = calloc((size_t) _CLASS_MAX * MODES, sizeof(uint32_t));
+
+        if (!counts)
+                return -ENOMEM;
+        *ret = usual_default;
+        for (size_t i = 0; i < l->n; i++) {
+                const WorkspaceEntry *e = &l->entries[i];
+                if (e->kind == WORKSPACE_FILE || e->kind == WORKSPACE_FOLDER)
+                        counts[(unsigned) class_of(e) * MODES + e->mode]++;
+        }
+        for (unsigned c = 0; c < _CLASS_MAX; c++) {
+                const uint32_t *of = counts + c * MODES;
+                for (unsigned mode = 0; mode < MODES; mode++)
+                        if (of[mode] > of[ret->modes[c]])
+                                ret->modes[c] = mode;
+        }
+        return 0;
+}
+
+static bool has_content(const WorkspaceList *l, size_t folder) {
+        const char *path = l->entries[folder].path;
+
+        for (size_t i = folder + 1; i < l->n; i++) {
+                const char *rest = str_startswith(l->entries[i].path, path);
+                if (!rest || (path[0] != '\0' && rest[0] != '/'))
+                        return false;
+                if (workspace_entry_is_stored(&l->entries[i]))
+                        return true;
+        }
+        return false;
+}
+
+static bool needs_line(const WorkspaceList *l, const Usual *usual, size_t i) {
         const WorkspaceEntry *e = &l->entries[i];
 
         switch ((WorkspaceKind) e->kind) {
@@ -57,17 +115,10 @@ static bool needs_line(const WorkspaceList *l, size_t i) {
         case WORKSPACE_LINK:
                 return e->foreign;
         case WORKSPACE_FILE:
-                return e->foreign || (e->mode != 0644 && e->mode != 0755);
-        case WORKSPACE_FOLDER: {
-                bool has_content = false;
-                for (size_t k = i + 1; k < l->n && !has_content; k++) {
-                        const char *rest = str_startswith(l->entries[k].path, e->path);
-                        if (!rest || (e->path[0] != '\0' && rest[0] != '/'))
-                                break;
-                        has_content = workspace_entry_is_stored(&l->entries[k]);
-                }
-                return e->foreign || e->mode != 0755 || (!has_content && e->path[0] != '\0');
-        }
+                return e->foreign || !has_usual_mode(usual, e);
+        case WORKSPACE_FOLDER:
+                return e->foreign || !has_usual_mode(usual, e) ||
+                       (e->path[0] != '\0' && !has_content(l, i));
         case _WORKSPACE_KIND_MAX:
                 break;
         }
@@ -85,23 +136,30 @@ static void write_path(Buf *out, const char *path) {
         (void) buf_putc(out, '\n');
 }
 
+static void write_line(Buf *out, const WorkspaceEntry *e) {
+        (void) buf_printf(out, "%s ", kind_names[e->kind]);
+        if (e->kind == WORKSPACE_SKIP)
+                (void) buf_printf(out, "%s ", skip_names[e->skip]);
+        else
+                (void) buf_printf(out, "%04o ", (unsigned) e->mode);
+        if (e->foreign)
+                (void) buf_printf(out, "%u:%u ", e->uid, e->gid);
+        else
+                (void) buf_puts(out, "- ");
+        write_path(out, e->path);
+}
+
 int workspace_manifest_write(const WorkspaceList *l, Buf *out) {
-        (void) buf_puts(out, FIRST_LINE "\n");
-        for (size_t i = 0; i < l->n; i++) {
-                const WorkspaceEntry *e = &l->entries[i];
-                if (!needs_line(l, i))
-                        continue;
-                (void) buf_printf(out, "%s ", kind_names[e->kind]);
-                if (e->kind == WORKSPACE_SKIP)
-                        (void) buf_printf(out, "%s ", skip_names[e->skip]);
-                else
-                        (void) buf_printf(out, "%04o ", (unsigned) e->mode);
-                if (e->foreign)
-                        (void) buf_printf(out, "%u:%u ", e->uid, e->gid);
-                else
-                        (void) buf_puts(out, "- ");
-                write_path(out, e->path);
-        }
+        Usual usual;
+        int r = find_usual(l, &usual);
+
+        if (r < 0)
+                return r;
+        (void) buf_printf(out, FIRST_LINE "\nusual %04o %04o %04o\n", usual.modes[CLASS_FILE],
+                          usual.modes[CLASS_PROGRAM], usual.modes[CLASS_FOLDER]);
+        for (size_t i = 0; i < l->n; i++)
+                if (needs_line(l, &usual, i))
+                        write_line(out, &l->entries[i]);
         return buf_error(out);
 }
 
@@ -204,6 +262,26 @@ static int take_line(WorkspaceList *l, size_t n_sorted, const WorkspaceEntry *li
         return 0;
 }
 
+static int read_usual(WorkspaceList *l, const char *line) {
+        Usual usual;
+        int end = 0;
+
+        if (!line ||
+            sscanf(line, "usual %o %o %o%n", &usual.modes[CLASS_FILE], &usual.modes[CLASS_PROGRAM],
+                   &usual.modes[CLASS_FOLDER], &end) != _CLASS_MAX ||
+            line[end] != '\0')
+                return -EBADMSG;
+        for (unsigned c = 0; c < _CLASS_MAX; c++)
+                if (usual.modes[c] >= MODES)
+                        return -EBADMSG;
+        for (size_t i = 0; i < l->n; i++) {
+                WorkspaceEntry *e = &l->entries[i];
+                if (e->kind == WORKSPACE_FILE || e->kind == WORKSPACE_FOLDER)
+                        e->mode = (uint16_t) usual.modes[class_of(e)];
+        }
+        return 0;
+}
+
 int workspace_manifest_read(WorkspaceList *l, const char *text, size_t n) {
         _cleanup_buf_ Buf path = BUF_INIT((size_t) WORKSPACE_DEPTH_MAX * 256 * 3);
         _cleanup_free_ char *copy = strndup(text, n);
@@ -215,8 +293,11 @@ int workspace_manifest_read(WorkspaceList *l, const char *text, size_t n) {
         char *next = copy, *first = strsep(&next, "\n");
         if (!streq(first, FIRST_LINE))
                 return -EBADMSG;
+        int r = read_usual(l, strsep(&next, "\n"));
+        if (r < 0)
+                return r;
         for (char *p; (p = strsep(&next, "\n")) && (*p != '\0' || next);) {
-                int r = read_line(p, &path, &line);
+                r = read_line(p, &path, &line);
                 if (r >= 0)
                         r = take_line(l, n_sorted, &line, path.data);
                 if (r < 0)

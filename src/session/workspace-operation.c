@@ -258,6 +258,10 @@ int workspace_operation_restore(WorkspaceOperation *o,
         if (r < 0)
                 return r;
         count_list(o, &wanted);
+        if (memcmp(o->result.tree, target, WORKSPACE_OID_SIZE) == 0) {
+                o->result.changed = 0;
+                return 0;
+        }
         WorkspaceIntent intent = intent_of(o, target);
         return apply_noted(&w, &intent, &before, &wanted);
 }
