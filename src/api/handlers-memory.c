@@ -118,8 +118,12 @@ static int memory_list_next(ApiPull *p, Buf *out) {
                 size_t want = MIN((size_t) PAGE,
                                   l->remaining == SIZE_MAX ? l->remaining : l->remaining + 1);
                 l->n = 0;
-                int r = memory_list(l->memory, l->namespace_id, l->prefix, l->after, want,
-                                    l->details, list_entry, l);
+                /* list_entry() moves `after` on while the query still uses the old text. */
+                _cleanup_free_ char *after = l->after ? strdup(l->after) : NULL;
+                if (l->after && !after)
+                        return -ENOMEM;
+                int r = memory_list(l->memory, l->namespace_id, l->prefix, after, want, l->details,
+                                    list_entry, l);
                 if (r < 0)
                         return r;
                 if (l->n < want && !(l->more && l->remaining > 0)) {
