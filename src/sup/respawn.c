@@ -209,7 +209,7 @@ static void retry_later(SupManager *m) {
         usec_t delay = l->delay;
 
         l->delay = delay == 0 ? DELAY_FIRST_USEC : MIN(2 * delay, DELAY_MAX_USEC);
-        int r = sd_event_add_time_relative(m->event, &l->retry_source, CLOCK_MONOTONIC, delay, 0,
+        int r = sd_event_add_time_relative(m->event, &l->retry_source, CLOCK_MONOTONIC, delay, 1,
                                            on_retry, m);
         if (r < 0)
                 (void) log_error(r, "Cannot arm a timer");

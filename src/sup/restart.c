@@ -40,9 +40,8 @@ static bool is_abnormal(SupResult result) {
 }
 
 static bool policy_wants(SupRestart policy, SupResult result) {
+        assert(policy >= 0 && policy < _SUP_RESTART_MAX);
         switch (policy) {
-        case SUP_RESTART_NO:
-                return false;
         case SUP_RESTART_ON_SUCCESS:
                 return result == SUP_RESULT_SUCCESS;
         case SUP_RESTART_ON_FAILURE:
@@ -51,11 +50,11 @@ static bool policy_wants(SupRestart policy, SupResult result) {
                 return is_abnormal(result);
         case SUP_RESTART_ALWAYS:
                 return true;
+        case SUP_RESTART_NO:
         case _SUP_RESTART_MAX:
         case _SUP_RESTART_INVALID:
                 break;
         }
-        assert(!"not a restart policy");
         return false;
 }
 
