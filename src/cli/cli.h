@@ -103,7 +103,8 @@ void help_print_verb(const Verb *v);
 
 /* ---- saying things ---- */
 
-/* "agentd: …" on stderr, one line, control characters shown; returns status. */
+/* "agentd: …" (or what begins with "agentd " itself) on stderr, one line, control characters shown;
+ * returns status. */
 int cli_error(Cli *c, int status, const char *format, ...) _printf_(3, 4);
 /* A wrong command line: adds where the help is; returns CLI_USAGE. */
 int cli_usage(Cli *c, const char *format, ...) _printf_(2, 3);
@@ -139,4 +140,9 @@ char *cli_ago(Cli *c, usec_t t);
 void cli_write_value(JsonWriter *w, const char *text, bool as_string);
 /* Prints JSON with a newline: as it is, or indented for people. */
 void cli_print_json(JsonSpan v);
+/* A value for people: objects and arrays indented, text as text (made safe on a terminal only,
+ * since a script wants the bytes). */
+void cli_print_value(Cli *c, JsonSpan v);
+/* "a=1, b=x": the members of an object that are not null. */
+char *cli_pairs(Cli *c, JsonSpan object);
 void cli_print_json_pretty(JsonSpan v);

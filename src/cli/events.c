@@ -36,21 +36,6 @@ static int since_id(Cli *c, usec_t fallback, char *ret) {
         return 0;
 }
 
-/* "status=running, substate=active": the members of an event's data. */
-static char *data_text(Cli *c, JsonSpan data) {
-        Buf b = BUF_INIT((size_t) 1 << 20);
-        JsonSpan key, value;
-
-        if (json_is(data, JSON_KIND_OBJECT)) {
-                JsonIter it = json_iter(data);
-                while (json_next(&it, &key, &value))
-                        if (!json_is(value, JSON_KIND_NULL))
-                                (void) buf_printf(&b, "%s%s=%s", b.len ? ", " : "",
-                                                  cli_value(c, key), cli_value(c, value));
-        }
-        return cli_take(c, &b);
-}
-
 static void print_event(Cli *c, JsonSpan e) {
         char time[CLOCK_RFC3339_SIZE];
         const char *session = cli_member(c, e, "session_id");
@@ -64,7 +49,7 @@ static void print_event(Cli *c, JsonSpan e) {
         time[sizeof("2026-11-22T07:53:36.123") - 1] = '\0';
         _cleanup_buf_ Buf line = BUF_INIT((size_t) 4 << 20);
         (void) buf_printf(&line, "%sZ  %-18s  %-16s  ", time, cli_member(c, e, "type"), session);
-        const char *text = data_text(c, json_get(e, "data"));
+        const char *text = cli_pairs(c, json_get(e, "data"));
         text_sanitize(text, strlen(text), 0, &line);
         (void) printf("%s\n", line.data);
 }

@@ -37,7 +37,7 @@ static void add_row(Cli *c, Table *t, JsonSpan s) {
         table_add(t, cli_member(c, s, "namespace"), NULL);
         table_add(t, cli_ago(c, cli_time(s, "created_at")), NULL);
         table_add(t, cli_member(c, s, "workspace"), NULL);
-        table_add(t, cli_member(c, s, "labels"), NULL);
+        table_add(t, cli_pairs(c, json_get(s, "labels")), NULL);
 }
 
 static int get_sessions(Cli *c, const char *status, Buf *buf, JsonSpan *ret) {

@@ -64,13 +64,10 @@ static int memory_get(Cli *c, Buf *path) {
         int r = ask(c, "GET", path->data, NULL, &reply);
         if (r != 0)
                 return r;
-        JsonSpan value = json_get(reply.json, "value");
         if (c->json)
                 cli_print_json(reply.json);
-        else if (json_is(value, JSON_KIND_OBJECT) || json_is(value, JSON_KIND_ARRAY))
-                cli_print_json_pretty(value);
         else
-                (void) puts(cli_value(c, value));
+                cli_print_value(c, json_get(reply.json, "value"));
         return 0;
 }
 

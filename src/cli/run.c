@@ -185,7 +185,5 @@ int verb_run(Cli *c) {
         r = wait_started(c, id, &started);
         if (r == 0)
                 r = say_started(c, started.json);
-        if (!cli_option(c, "follow") || (r != 0 && !started.json.p))
-                return r;
-        return logs_follow(c, id);
+        return r == 0 && cli_option(c, "follow") ? logs_follow(c, id) : r;
 }

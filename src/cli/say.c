@@ -38,7 +38,7 @@ int cli_error(Cli *c, int status, const char *format, ...) {
 
         (void) fflush(stdout);
         va_start(ap, format);
-        print_line(stderr, "agentd: ", 0, format, ap);
+        print_line(stderr, str_startswith(format, "agentd ") ? "" : "agentd: ", 0, format, ap);
         va_end(ap);
         return status;
 }

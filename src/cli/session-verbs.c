@@ -142,8 +142,9 @@ int verb_restore(Cli *c) {
                 return r;
         if (c->json)
                 cli_print_json(reply.json);
-        cli_say(c, "%s (%s) is restored to %s %s: %lld messages; go on with: agentd resume %s",
-                s.name, s.id, checkpoint ? "checkpoint" : "message", checkpoint ? checkpoint : node,
-                (long long) cli_number(reply.json, "message_count"), s.name);
+        cli_say(c, "%s (%s) is restored to %s %s: %lld messages; go on with: agentd %s %s", s.name,
+                s.id, checkpoint ? "checkpoint" : "message", checkpoint ? checkpoint : node,
+                (long long) cli_number(reply.json, "message_count"),
+                streq(s.status, "paused") ? "resume" : "start", s.name);
         return 0;
 }

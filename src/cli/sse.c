@@ -28,12 +28,14 @@ void sse_reset(Sse *s) {
         buf_clear(&s->line);
         buf_clear(&s->data);
         s->event[0] = '\0';
+        memcpy(s->next_id, s->id, sizeof(s->next_id));
         s->skip_lf = false;
 }
 
 static int dispatch(Sse *s, SseFn fn, void *userdata) {
         int r = 0;
 
+        memcpy(s->id, s->next_id, sizeof(s->id));
         if (s->data.len > 0) {
                 s->data.data[--s->data.len] = '\0'; /* the last newline is no part of it */
                 SseEvent e = {
@@ -64,7 +66,7 @@ static void field(Sse *s, char *line, size_t n) {
         } else if (streq(line, "event"))
                 (void) snprintf(s->event, sizeof(s->event), "%s", value);
         else if (streq(line, "id") && length <= SSE_ID_MAX && !memchr(value, '\0', length))
-                (void) snprintf(s->id, sizeof(s->id), "%s", value);
+                (void) snprintf(s->next_id, sizeof(s->next_id), "%s", value);
 }
 
 static int end_of_line(Sse *s, SseFn fn, void *userdata) {

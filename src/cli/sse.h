@@ -20,7 +20,9 @@ typedef int (*SseFn)(const SseEvent *e, void *userdata);
 
 typedef struct Sse {
         Buf line, data;
-        char id[SSE_ID_MAX + 1], event[64];
+        char id[SSE_ID_MAX + 1];      /* of the last complete event */
+        char next_id[SSE_ID_MAX + 1]; /* of the one that is being read */
+        char event[64];
         bool skip_lf; /* behind a CR */
 } Sse;
 void sse_init(Sse *s);

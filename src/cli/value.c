@@ -117,3 +117,31 @@ void cli_print_json_pretty(JsonSpan v) {
         }
         (void) putchar('\n');
 }
+
+void cli_print_value(Cli *c, JsonSpan v) {
+        if (json_is(v, JSON_KIND_OBJECT) || json_is(v, JSON_KIND_ARRAY)) {
+                cli_print_json_pretty(v);
+                return;
+        }
+        _cleanup_buf_ Buf safe = BUF_INIT(VALUE_MAX);
+        const char *text = cli_value(c, v);
+        if (c->terminal) {
+                text_sanitize(text, strlen(text), TEXT_LINES, &safe);
+                text = safe.data ? safe.data : "";
+        }
+        (void) puts(text);
+}
+
+char *cli_pairs(Cli *c, JsonSpan object) {
+        Buf b = BUF_INIT(VALUE_MAX);
+        JsonSpan key, value;
+
+        if (json_is(object, JSON_KIND_OBJECT)) {
+                JsonIter it = json_iter(object);
+                while (json_next(&it, &key, &value))
+                        if (!json_is(value, JSON_KIND_NULL))
+                                (void) buf_printf(&b, "%s%s=%s", b.len ? ", " : "",
+                                                  cli_value(c, key), cli_value(c, value));
+        }
+        return cli_take(c, &b);
+}

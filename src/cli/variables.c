@@ -13,13 +13,6 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 
-static void print_value(Cli *c, JsonSpan v) {
-        if (json_is(v, JSON_KIND_OBJECT) || json_is(v, JSON_KIND_ARRAY))
-                cli_print_json_pretty(v);
-        else
-                cli_say(c, "%s", cli_value(c, v));
-}
-
 static void print_done(Cli *c, const Reply *reply, const char *name, const char *done) {
         if (c->json)
                 cli_print_json(reply->json);
@@ -61,7 +54,7 @@ static int get_variable(Cli *c, const char *path) {
         if (c->json)
                 cli_print_json(reply.json);
         else
-                print_value(c, json_get(reply.json, "value"));
+                cli_print_value(c, json_get(reply.json, "value"));
         return 0;
 }
 
