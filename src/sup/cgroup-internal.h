@@ -13,6 +13,7 @@
 typedef struct Cgroups {
         char *path;      /* of the root folder */
         int fd;          /* O_DIRECTORY|O_PATH of it */
+        bool found;      /* our own choice: removed when it is empty and nobody needs it */
         bool can_freeze; /* cgroup.freeze is there */
 } Cgroups;
 

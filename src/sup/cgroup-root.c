@@ -151,6 +151,7 @@ int cgroups_open(Cgroups **ret, const char *root, const char *runtime_dir, const
         if (!c)
                 return -ENOMEM;
         c->fd = -EBADF;
+        c->found = !root;
         if (root) {
                 c->path = strdup(root);
                 r = c->path ? 0 : -ENOMEM;
@@ -178,6 +179,8 @@ Cgroups *cgroups_free(Cgroups *c) {
         if (!c)
                 return NULL;
         fd_close(c->fd);
+        if (c->found && c->path) /* goes if it is empty */
+                (void) rmdir(c->path);
         free(c->path);
         free(c);
         return NULL;

@@ -34,9 +34,10 @@ char *cgroup_run_path(const Cgroups *c, uint64_t run) {
 }
 
 int cgroup_create(const char *path, uint64_t *ret_id) {
-        if (mkdir(path, 0755) < 0)
-                return errno_neg();
-        return cgroup_id(path, ret_id);
+        int r = mkdir(path, 0755) < 0 ? errno_neg() : 0;
+        if (r == -ENOENT) /* the root was tidied away while it was empty */
+                r = fs_mkdir_p(path, 0755);
+        return r < 0 ? r : cgroup_id(path, ret_id);
 }
 
 int cgroup_id(const char *path, uint64_t *ret) {
@@ -166,7 +167,10 @@ static int collect(const char *path, void *userdata) {
         if (r < 0)
                 return is_gone(r) ? 0 : r;
         for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-                pid_t pid = (pid_t) strtol(line, NULL, 10);
+                uint64_t n;
+                if (str_to_u64(line, &n) < 0)
+                        continue;
+                pid_t pid = (pid_t) n;
                 if (pid <= 0 || pid == l->except || proc_is_zombie(pid))
                         continue;
                 if (l->n < l->max)

@@ -23,10 +23,10 @@ static int set_up(void **state) {
 }
 
 static int tear_down(void **state) {
-        int r = cgroup_remove(cgroups->path);
+        _cleanup_free_ char *root = strdup(cgroups->path);
         cgroups = cgroups_free(cgroups);
         test_folder_done(&folder);
-        return r;
+        return access(root, F_OK) < 0 ? 0 : -1; /* an empty root is tidied away */
 }
 
 /* A child in the cgroup that runs fn; it has joined when this returns. */
@@ -34,7 +34,7 @@ static pid_t fork_into(const char *path, void (*fn)(void)) {
         int joined[2];
         char byte;
 
-        assert_int_equal(pipe(joined), 0);
+        assert_int_equal(pipe2(joined, O_CLOEXEC), 0);
         pid_t pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) {
@@ -96,7 +96,6 @@ static void test_roots_of_two_runtime_folders_differ(void **state) {
         assert_int_equal(cgroups_open(&same, NULL, folder, &why), 0);
         assert_string_not_equal(other->path, cgroups->path);
         assert_string_equal(same->path, cgroups->path);
-        assert_int_equal(cgroup_remove(other->path), 0);
 }
 
 static void test_a_fresh_cgroup_is_empty_and_made_once(void **state) {

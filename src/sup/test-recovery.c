@@ -119,6 +119,7 @@ static _Noreturn void second_life(Life *l) {
         (void) fprintf(f, "left %d\n", stray ? !proc_is_zombie(rig->runs[n].identity.pid) : 0);
         (void) fclose(f);
         (void) sup_manager_quit(rig->manager, false);
+        sup_manager_free(rig->manager);
         _exit(0);
 }
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* The restart policy is a pure function: every policy is called with every result, and the clock is an argument. */
+
 #include <signal.h>
 
 #include "base/test.h"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
+/* Every key of the table, every spelling, every kind of wrong value; and that table and code agree on the defaults. */
+
 #include <signal.h>
 
 #include "base/test.h"

@@ -180,7 +180,10 @@ static void test_signals_reach_the_leader(void **state) {
 /* The pid that a run wrote; a pidfd of it. */
 static int open_written_pid(RigRun *r) {
         _cleanup_free_ char *log = rig_log(&rig, r);
-        int fd = pidfd_open(atoi(log), 0);
+        uint64_t pid;
+        log[strcspn(log, "|")] = '\0';
+        assert_int_equal(str_to_u64(log, &pid), 0);
+        int fd = pidfd_open((pid_t) pid, 0);
         assert_true(fd >= 0);
         return fd;
 }
