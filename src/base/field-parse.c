@@ -58,13 +58,17 @@ static int take_object(FieldParse *p, const FieldDef *f, JsonSpan v) {
 
 /* All values of a container are strings, or errors say which are not. */
 static bool check_strings(FieldParse *p, const FieldDef *f, JsonSpan container) {
+        bool is_list = json_is(container, JSON_KIND_ARRAY);
         unsigned before = p->n_errors;
         JsonIter it = json_iter(container);
         JsonSpan v;
 
-        while (p->errors->n < FIELD_ERRORS_MAX && json_next(&it, NULL, &v))
-                if (!json_is(v, JSON_KIND_STRING))
-                        (void) FIELD_REJECT(p, f, v, "string_type", "Input should be a valid string");
+        for (unsigned i = 1; p->errors->n < FIELD_ERRORS_MAX && json_next(&it, NULL, &v); i++) {
+                if (json_is(v, JSON_KIND_STRING))
+                        continue;
+                (void) FIELD_REJECT(p, f, v, "string_type", "Input should be a valid string");
+                p->errors->items[p->errors->n - 1].element = is_list ? i : 0;
+        }
         return p->n_errors == before;
 }
 

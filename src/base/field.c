@@ -113,6 +113,8 @@ static void write_loc(const FieldError *e, JsonWriter *w) {
                 json_w_uint(w, offset);
         else if (e->field)
                 json_w_string(w, e->field);
+        if (e->element > 0)
+                json_w_uint(w, e->element - 1);
         json_w_array_end(w);
 }
 

@@ -84,13 +84,15 @@ struct FieldTable {
         const char *doc;
 };
 
-/* One validation error; loc is ["body"|"query"|"path", field] (or ["body", offset] for syntax). */
+/* One validation error; loc is ["body"|"query"|"path", field], with the index behind it
+ * if an element of a list of strings is wrong (or ["body", offset] for syntax). */
 typedef struct FieldError {
         const char *type; /* pydantic's: missing, string_type, int_parsing, list_type, json_invalid,
                              … */
         const char *place;
         const char *field; /* NULL: the whole place. For json_invalid: the offset in decimal digits,
                             * sent as a number. Not copied */
+        unsigned element;  /* which of a list's elements, from 1; 0: not one of them */
         char msg[160];
         JsonSpan input; /* may be absent; then null is sent */
 } FieldError;

@@ -270,12 +270,15 @@ static void test_elements_are_checked_one_by_one(void **state) {
         assert_int_equal(parse(f, "{\"name\":\"n\",\"strings\":[\"a\",1,null]}"), 2);
         assert_error(f, 0, "string_type", "strings", "Input should be a valid string");
         assert_span(f->errors.items[0].input, "1");
+        assert_int_equal(f->errors.items[0].element, 2);
         assert_span(f->errors.items[1].input, "null");
+        assert_int_equal(f->errors.items[1].element, 3);
         assert_null(f->in.strings.p);
 
         assert_int_equal(parse(f, "{\"name\":\"n\",\"labels\":{\"a\":1}}"), 1);
         assert_error(f, 0, "string_type", "labels", "Input should be a valid string");
         assert_span(f->errors.items[0].input, "1");
+        assert_int_equal(f->errors.items[0].element, 0);
 }
 
 static void test_objects_in_arrays_are_checked_against_their_rows(void **state) {

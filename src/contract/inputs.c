@@ -33,7 +33,10 @@ TABLE(input_message_append, "MessageAppend", "A message.");
 
 static const FieldDef input_message_list_fields[] = {
         SESSION_ID(InputMessageList),
-        QUERY(InputMessageList, after, FIELD_ID, .doc = "only messages behind this one"),
+        QUERY(InputMessageList,
+              after,
+              FIELD_ID,
+              .doc = "only messages behind this one; 0000000000000000: from the first on"),
         QUERY(InputMessageList, before, FIELD_ID, .doc = "only messages ahead of this one"),
         QUERY(InputMessageList,
               limit,
