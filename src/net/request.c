@@ -15,6 +15,8 @@
  * stays where it is and no second owner of that memory is needed. Only the end of the server
  * orphans a request that is still held. */
 
+#include <sys/socket.h>
+
 #include "base/log.h"
 #include "net/http-internal.h"
 #include "net/uri.h"
@@ -309,6 +311,9 @@ void http_request_completed(void *cls,
         list_remove(&req->link);
         s->stats.requests_now--;
         conn_owes(req->conn, HTTP_DEBT_REQUEST_LINE);
+        /* Its answer began before the draining, so it does not say that the connection will close. */
+        if (s->is_draining && req->conn)
+                (void) shutdown(req->conn->fd, SHUT_RD);
         if (req->response)
                 MHD_destroy_response(TAKE_PTR(req->response));
         if (req->stream)
