@@ -37,6 +37,11 @@ int ask_session(Cli *c, const char *ref, SessionRef *ret);
 
 /* POST /sessions/{id}/VERB and a line that says what the session is now. */
 int ask_session_verb(Cli *c, const char *verb, const char *body);
+/* The same for a verb that starts the session. */
+int ask_session_start(Cli *c, const char *verb, const char *body);
+/* Waits until a session that was told to start has executed its program or could not, and says
+ * which: what ended at once is CLI_FAILURE, with the reason. */
+int ask_started(Cli *c, const char *id, bool is_new);
 /* After a request that answered with a SessionState: the JSON, the id (--quiet) if it is new, or "NAME (ID) is …". */
 void say_session(Cli *c, JsonSpan session, bool is_new);
 /* "running (active)", "stopped". */

@@ -10,8 +10,6 @@
  * It answers when the program was executed or could not be: "is running" is not said before that.
  */
 
-#include <poll.h>
-
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/ask.h"
@@ -19,8 +17,7 @@
 #include "cli/verbs.h"
 #include "contract/unit-keys.h"
 
-#define START_USEC (2 * USEC_PER_MINUTE)
-#define NAMES_MAX  10000
+#define NAMES_MAX 10000
 
 static char *here(Cli *c) {
         char *cwd = get_current_dir_name();
@@ -130,50 +127,8 @@ static int write_body(Cli *c, Body *b) {
         return r;
 }
 
-/* Until the program was executed, or it is known that it cannot be. */
-static int wait_started(Cli *c, const char *id, Reply *ret) {
-        usec_t until = clock_monotonic() + START_USEC;
-        int wait_msec = 5;
-
-        for (;;) {
-                _cleanup_reply_ Reply reply = {};
-
-                int r = ask(c, "GET", cli_text(c, "/sessions/%s?messages=0", id), NULL, &reply);
-                if (r != 0)
-                        return r;
-                const char *substate = cli_member(c, reply.json, "substate");
-                if ((!streq(substate, "starting") && !streq(substate, "queued")) ||
-                    clock_monotonic() > until) {
-                        *ret = reply;
-                        reply = (Reply){};
-                        return 0;
-                }
-                (void) poll(NULL, 0, wait_msec);
-                wait_msec = MIN(2 * wait_msec, 200);
-        }
-}
-
-static int say_started(Cli *c, JsonSpan s) {
-        const char *name = cli_member(c, s, "name"), *id = cli_member(c, s, "session_id"),
-                   *reason = cli_member(c, s, "reason");
-        bool again = streq(cli_member(c, s, "substate"), "backoff");
-
-        if (again || streq(cli_member(c, s, "status"), "error")) {
-                if (c->json)
-                        cli_print_json(s);
-                return cli_error(c, CLI_FAILURE, "%s (%s) ended at once: %s%s; see: agentd logs %s",
-                                 name, id, *reason ? reason : "it failed",
-                                 again ? "; it is tried again" : "", name);
-        }
-        if (c->json || c->quiet || !streq(cli_member(c, s, "substate"), "active"))
-                say_session(c, s, true);
-        else
-                cli_say(c, "%s (%s) is %s", name, id, cli_paint(c, "32", "running"));
-        return 0;
-}
-
 int verb_run(Cli *c) {
-        _cleanup_reply_ Reply created = {}, started = {};
+        _cleanup_reply_ Reply created = {};
         _cleanup_body_ Body b;
 
         int r = write_body(c, &b);
@@ -182,8 +137,6 @@ int verb_run(Cli *c) {
         if (r != 0)
                 return r;
         const char *id = cli_member(c, created.json, "session_id");
-        r = wait_started(c, id, &started);
-        if (r == 0)
-                r = say_started(c, started.json);
+        r = ask_started(c, id, true);
         return r == 0 && cli_option(c, "follow") ? logs_follow(c, id) : r;
 }

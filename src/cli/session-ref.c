@@ -77,16 +77,28 @@ void say_session(Cli *c, JsonSpan session, bool is_new) {
                 cli_paint(c, cli_status_colour(status), session_state_text(c, session)));
 }
 
+static int post_verb(Cli *c, const char *verb, const char *body, SessionRef *ret_session, Reply *ret) {
+        int r = ask_session(c, c->args[0], ret_session);
+
+        if (r != 0)
+                return r;
+        return ask(c, "POST", cli_text(c, "/sessions/%s/%s", ret_session->id, verb), body, ret);
+}
+
 int ask_session_verb(Cli *c, const char *verb, const char *body) {
         _cleanup_reply_ Reply reply = {};
         SessionRef s;
 
-        int r = ask_session(c, c->args[0], &s);
-        if (r != 0)
-                return r;
-        r = ask(c, "POST", cli_text(c, "/sessions/%s/%s", s.id, verb), body, &reply);
-        if (r != 0)
-                return r;
-        say_session(c, reply.json, false);
-        return 0;
+        int r = post_verb(c, verb, body, &s, &reply);
+        if (r == 0)
+                say_session(c, reply.json, false);
+        return r;
+}
+
+int ask_session_start(Cli *c, const char *verb, const char *body) {
+        _cleanup_reply_ Reply reply = {};
+        SessionRef s;
+
+        int r = post_verb(c, verb, body, &s, &reply);
+        return r == 0 ? ask_started(c, s.id, false) : r;
 }

@@ -33,7 +33,7 @@ int verb_pause(Cli *c) {
 }
 
 int verb_restart(Cli *c) {
-        return ask_session_verb(c, "restart", NULL);
+        return ask_session_start(c, "restart", NULL);
 }
 
 int verb_archive(Cli *c) {
@@ -45,7 +45,7 @@ int verb_resume(Cli *c) {
 
         body_begin(&b);
         body_option(c, &b, "checkpoint-id", "checkpoint_id");
-        return ask_session_verb(c, "resume", body_text(&b));
+        return ask_session_start(c, "resume", body_text(&b));
 }
 
 int verb_kill(Cli *c) {

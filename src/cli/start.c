@@ -223,5 +223,5 @@ int verb_start(Cli *c) {
         if (cli_option(c, "detach"))
                 return cli_usage(
                         c, "--detach is for the daemon; a session always runs in the background");
-        return ask_session_verb(c, "start", NULL);
+        return ask_session_start(c, "start", NULL);
 }

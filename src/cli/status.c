@@ -118,14 +118,16 @@ static usec_t since(Cli *c, const Look *l) {
         return t ? t : cli_time(l->state.json, "updated_at");
 }
 
+/* "exit status 3, after 5min" */
 static char *end_text(Cli *c, JsonSpan run) {
         const char *result = cli_member(c, run, "result"), *reason = cli_member(c, run, "reason");
-        const char *code = cli_member(c, run, "exit_code"),
-                   *signal = cli_member(c, run, "exit_signal");
+        usec_t from = cli_time(run, "started_at"), to = cli_time(run, "ended_at");
+        char span[32];
 
-        return cli_text(c, "%s%s%s%s%s%s%s", result, *code ? ", exit status " : "", code,
-                        *signal && !streq(signal, "0") ? ", signal " : "",
-                        *signal && !streq(signal, "0") ? signal : "", *reason ? ": " : "", reason);
+        if (from == 0 || to < from)
+                return cli_text(c, "%s", *reason ? reason : result);
+        return cli_text(c, "%s, after %s", *reason ? reason : result,
+                        text_span(to - from, span, sizeof(span)));
 }
 
 /* What a run uses, if the daemon tells. */
@@ -157,7 +159,9 @@ static void print_state(Cli *c, const Look *l) {
         row(c, "Status",
             cli_text(c, "%s since %s", cli_paint(c, colour, session_state_text(c, s)),
                      cli_ago(c, since(c, l))));
-        row(c, "Reason", cli_member(c, s, "reason"));
+        const char *reason = cli_member(c, s, "reason");
+        if (!streq(reason, cli_member(c, l->run.json, "reason")))
+                row(c, "Reason", reason);
         if (restart_at > 0)
                 row(c, "Next run", cli_ago(c, restart_at));
         if (run_is_open(c, l)) {
