@@ -66,7 +66,7 @@ uint64_t txn_checkpoint(SessionTxn *t, CheckpointKind kind, const char *label, c
 }
 
 bool session_has_files(const Session *s) {
-        return s->info.workspace && s->manager->config.workspace;
+        return s->info.workspace && s->manager->config.workspace && !s->manager->is_closing;
 }
 
 /* ---- taking one ---- */

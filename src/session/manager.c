@@ -110,11 +110,19 @@ static void failed_free(SessionManager *m) {
         }
 }
 
+void session_manager_close(SessionManager *m) {
+        if (!m)
+                return;
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        if (!m->is_closing)
+                void_intents_sweep(m);
+        m->is_shutting_down = m->is_closing = true;
+}
+
 SessionManager *session_manager_free(SessionManager *m) {
         if (!m)
                 return NULL;
-        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
-        m->is_shutting_down = m->is_closing = true;
+        session_manager_close(m);
         while (m->inflight > 0 && store_flush(m->store) >= 0)
                 ;
         failed_free(m);
@@ -133,6 +141,7 @@ SessionManager *session_manager_free(SessionManager *m) {
         heap_done(&m->heap);
         free(m->sorted);
         free(m->tainted);
+        free(m->void_intents.ids);
         free(m->data_dir);
         explicit_bzero(m->body_key, sizeof(m->body_key));
         sd_event_unref(m->event);

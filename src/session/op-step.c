@@ -65,23 +65,29 @@ static void files_started(SessionOp *op, int r, OpStep step) {
 }
 
 void op_restore_files(SessionOp *op, const uint8_t *tree, OpStep step) {
+        SessionManager *m = op->session->manager;
         const SessionInfo *i = &op->session->info;
 
+        if (m->is_closing)
+                return; /* the intent is for the next start */
         op->step = step;
         op->is_busy = true;
         files_started(op,
-                      workspace_restore(op->session->manager->config.workspace, i->namespace_id,
-                                        i->workspace, tree, on_files, op),
+                      workspace_restore(m->config.workspace, i->namespace_id, i->workspace, tree,
+                                        on_files, op),
                       step);
 }
 
 void op_materialize(SessionOp *op, const uint8_t *tree, OpStep step) {
+        SessionManager *m = op->session->manager;
+
+        if (m->is_closing)
+                return;
         op->step = step;
         op->is_busy = true;
         files_started(op,
-                      workspace_materialize(op->session->manager->config.workspace,
-                                            op->session->info.namespace_id, op->args.workspace,
-                                            tree, on_files, op),
+                      workspace_materialize(m->config.workspace, op->session->info.namespace_id,
+                                            op->args.workspace, tree, on_files, op),
                       step);
 }
 
@@ -103,33 +109,36 @@ static void end_wait(SessionOp *op) {
         op->awaits_end = true;
 }
 
+/* If the run has ended meanwhile, that is memory's word: its commit is under way behind this one,
+ * and only then the verb goes on. Should it fail, the daemon tells of the end again. */
 static void end_committed(SessionOp *op, int r) {
         Session *s = op->session;
+        SessionManager *m = s->manager;
 
         if (r < 0) {
                 op_finish(op, r);
                 return;
         }
-        if (run_is_over(op)) {
-                op->after(op, 0);
-                return;
-        }
         end_wait(op);
-        if (!s->manager->is_closing)
-                s->manager->ops->stop(s, op->run, s->manager->ops_userdata);
+        if (!run_is_over(op) && !m->is_closing)
+                m->ops->stop(s, op->run, m->ops_userdata);
 }
+
+static void end_over(SessionOp *op, int r);
 
 static CheckpointKind end_kind(const SessionOp *op) {
         return op->kind == OP_PAUSE ? CHECKPOINT_PAUSE : CHECKPOINT_STOP;
 }
 
 static void end_recorded(SessionOp *op, int r) {
+        SessionTxn *t;
+
         (void) r;
         if (run_is_over(op)) {
-                op->after(op, 0);
+                op_settle(op, end_over);
                 return;
         }
-        SessionTxn *t = op_txn(op);
+        t = op_txn(op);
         if (!t)
                 return;
         op_checkpoint(op, t, end_kind(op));
@@ -138,6 +147,15 @@ static void end_recorded(SessionOp *op, int r) {
         t->run_state = RUN_STOPPING;
         op_intent_add(op, t, op->kind);
         op_commit(op, t, end_committed);
+}
+
+/* Ended while files were recorded; what memory knows of that is on disk now, or was taken back. */
+static void end_over(SessionOp *op, int r) {
+        (void) r;
+        if (run_is_over(op))
+                op->after(op, 0);
+        else
+                end_recorded(op, 0);
 }
 
 void op_end_run(SessionOp *op, OpStep after) {
@@ -156,7 +174,7 @@ void op_end_run(SessionOp *op, OpStep after) {
 SessionSubstate op_end_target(const Session *s) {
         const SessionOp *op = s->ops;
 
-        if (!op)
+        if (!op || !s->open_run || op->run != s->open_run->id)
                 return _SUBSTATE_INVALID;
         switch (op->kind) {
         case OP_STOP:

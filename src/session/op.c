@@ -125,6 +125,8 @@ static void op_end(SessionOp *op, int r) {
 
         assert(s->ops == op && !op->is_busy);
         s->ops = op->next;
+        if (r != 0 && !s->manager->is_closing)
+                op_intent_void(op);
         if (op->done)
                 op->done(r, s->is_deleting ? NULL : s, op->result, op->userdata);
         op_free(op);
@@ -215,13 +217,27 @@ static void on_committed(int r, Session *s, uint64_t id, void *userdata) {
 }
 
 SessionTxn *op_txn(SessionOp *op) {
+        SessionManager *m = op->session->manager;
         SessionTxn *t;
-        int r = session_txn_new(op->session->manager, op->session, &t);
+        int r = m->is_closing ? -ESHUTDOWN : session_txn_new(m, op->session, &t);
 
         if (r >= 0)
                 return t;
         op_finish(op, r);
         return NULL;
+}
+
+void op_settle(SessionOp *op, OpStep step) {
+        Session *s = op->session;
+
+        op->is_busy = true;
+        op->step = step;
+
+        int r = session_txn_barrier(s->manager, s, 0, on_committed, op);
+        if (r == 0)
+                return;
+        op->is_busy = false;
+        op_finish(op, r);
 }
 
 void op_commit(SessionOp *op, SessionTxn *t, OpStep step) {
@@ -267,6 +283,17 @@ void op_intent_remove(SessionOp *op, SessionTxn *t) {
                 STORE_ADD(t->store, STATE_INTENT_DELETE, STORE_ID(op->intent));
 }
 
+void op_intent_void(SessionOp *op) {
+        IntentList *list = &op->session->manager->void_intents;
+        uint64_t *ids = op->intent ? reallocarray(list->ids, list->n + 1, sizeof(uint64_t)) : NULL;
+
+        if (!ids) /* or no memory: then it is made again at the next start */
+                return;
+        list->ids = ids;
+        list->ids[list->n++] = op->intent;
+        void_intents_arm(op->session->manager);
+}
+
 static uint64_t data_id(JsonSpan data, const char *name) {
         _cleanup_free_ char *text = NULL;
         JsonSpan v = json_get(data, name);
@@ -308,6 +335,7 @@ int op_recover(Session *s, uint64_t intent, const char *kind, JsonSpan data) {
         if (r < 0)
                 return r;
         op->intent = intent;
+        op->run = s->open_run ? s->open_run->id : 0;
         op->old_branch = data_id(data, "old_branch");
         op->has_checkpoint = true;
         op->result = s->info.id;

@@ -169,8 +169,10 @@ static void end_state(SessionTxn *t, const RunEnd *end) {
         Session *s = t->session;
         SessionSubstate asked = op_end_target(s);
 
-        if (asked == SUBSTATE_STARTING)
+        if (asked == SUBSTATE_STARTING && t->next.has_agent)
                 txn_start_asked(t);
+        else if (asked == SUBSTATE_STARTING) /* the command was edited away; the verb goes on */
+                session_set_state(t, SUBSTATE_EXITED, NULL);
         else if (asked != _SUBSTATE_INVALID)
                 session_set_state(t, asked, NULL);
         else if (t->next.status == SESSION_PAUSED)
@@ -179,7 +181,7 @@ static void end_state(SessionTxn *t, const RunEnd *end) {
                 session_set_state(t, SUBSTATE_EXITED, NULL);
         else
                 end_by_policy(t, end);
-        if (s->ops && (s->ops->kind == OP_PAUSE || s->ops->kind == OP_RESTART))
+        if (asked == SUBSTATE_PARKED ? s->ops->kind == OP_PAUSE : asked == SUBSTATE_STARTING)
                 op_intent_remove(s->ops, t); /* with this the verb is done */
 }
 

@@ -40,6 +40,11 @@ typedef struct VarsPending VarsPending;
 typedef struct Namespace Namespace;
 typedef struct PendingEvent PendingEvent;
 
+typedef struct IntentList {
+        uint64_t *ids;
+        size_t n;
+} IntentList;
+
 struct Session {
         uint32_t magic;
         uint32_t inflight; /* transactions submitted and not delivered */
@@ -104,6 +109,8 @@ struct SessionManager {
         Heap heap;
         sd_event_source *timer, *defer;
         SessionTxn *failed, **failed_tail;
+        HeapItem intents_timer;
+        IntentList void_intents; /* of verbs that failed: removed by the next transaction */
         Session **tainted;
         size_t n_tainted, cap_tainted;
         bool is_shutting_down;
@@ -154,6 +161,7 @@ struct SessionTxn {
         JumpPath *jump;     /* of the new head */
         VarsPending *vars;
         char token[RUN_TOKEN_SIZE];
+        IntentList void_intents; /* that this transaction removes */
         SessionDoneFn done;
         void *userdata;
         uint64_t id;
@@ -172,6 +180,8 @@ void txn_set_string(SessionTxn *t, const char **field, const char *old, char *va
 int session_txn_submit(SessionTxn *t, uint64_t id, SessionDoneFn done, void *userdata);
 /* done(r, s, id) later, after everything submitted so far. */
 int session_txn_barrier(SessionManager *m, Session *s, uint64_t id, SessionDoneFn done, void *userdata);
+/* Removes the intents of verbs that failed; if that fails too, again in a second. */
+void void_intents_sweep(SessionManager *m);
 /* The session must be read again from the store as soon as nothing of it is under way. */
 void session_taint(Session *s);
 
@@ -230,6 +240,8 @@ void session_retry(Session *s);
 int manager_rearm(SessionManager *m);
 /* When old events are looked for next; USEC_INFINITY: not at all. */
 void events_arm(SessionManager *m, usec_t deadline);
+/* void_intents_sweep() in a second, if nothing else is written before. */
+void void_intents_arm(SessionManager *m);
 /* Does what is due now; called by the timer, and by tests on a fake clock. */
 void session_manager_tick(SessionManager *m);
 usec_t monotonic_of(usec_t realtime);
@@ -404,11 +416,15 @@ void ops_resume(Session *s);
 void op_finish(SessionOp *op, int r);
 /* Takes t over and submits it; step(op, r) after the commit, or the verb fails at once. */
 void op_commit(SessionOp *op, SessionTxn *t, OpStep step);
+/* step(op, r) when all that was submitted is committed, or has failed and memory was read again. */
+void op_settle(SessionOp *op, OpStep step);
 /* Starts a transaction of the verb's session, or fails the verb and returns NULL. */
 SessionTxn *op_txn(SessionOp *op);
 /* The durable note of what is done after the run's end (kind: by which verb), and its removal. */
 void op_intent_add(SessionOp *op, SessionTxn *t, OpKind kind);
 void op_intent_remove(SessionOp *op, SessionTxn *t);
+/* The verb has failed and must not be made again at the next start. */
+void op_intent_void(SessionOp *op);
 void op_free(SessionOp *op);
 /* Tells the callers of all verbs r; the session is going away. */
 void ops_abandon(Session *s, int r);

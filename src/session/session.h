@@ -218,17 +218,21 @@ typedef struct SessionConfig {
         unsigned sessions_max;           /* per namespace; 0: 1,000,000 */
         size_t message_max;              /* bytes; 0: 8 MiB */
         const char *data_dir;            /* for large bodies; NULL: they stay in the database */
-        WorkspaceManager *workspace; /* freed before the session manager; NULL: checkpoints have no files */
+        WorkspaceManager *workspace; /* see session_manager_close(); NULL: checkpoints have no files */
 } SessionConfig;
 
 /* ops NULL: no session has a process, whatever its command says; else all functions are set. data
- * of ops lives as long as the manager. Free it before the store; that commits what is under way. */
+ * of ops lives as long as the manager. Free it before the store. */
 int session_manager_new(SessionManager **ret,
                         sd_event *event,
                         Store *store,
                         const SessionConfig *config,
                         const SessionAgentOps *ops,
                         void *ops_userdata);
+/* From here on the manager calls neither ops nor the workspace manager: those may be freed, in any
+ * order, before the session manager. What waits for them is found again at the next start. */
+void session_manager_close(SessionManager *m);
+/* Commits what is under way (done() is called for it, with -ESHUTDOWN for what is not yet a commit). */
 SessionManager *session_manager_free(SessionManager *m);
 DEFINE_CLEANUP(SessionManager *, session_manager_free);
 /* Reads everything that lives in memory. Afterwards, for each open run, found() is called so that

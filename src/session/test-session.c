@@ -11,6 +11,11 @@
 
 #include "base/fs.h"
 
+static void reported(const Fixture *f, int r) {
+        if (!f->agent.is_lossy)
+                assert_int_equal(r, 0);
+}
+
 static void fake_start(Session *s, uint64_t run, const char *token, void *userdata) {
         Fixture *f = userdata;
         RunIdentity id = { .pid = 4000 + (pid_t) f->agent.started, .pidfd_id = 7, .start_time = 9 };
@@ -19,7 +24,7 @@ static void fake_start(Session *s, uint64_t run, const char *token, void *userda
         f->agent.last_run = run;
         (void) snprintf(f->agent.token, sizeof(f->agent.token), "%s", token);
         if (!f->agent.holds)
-                assert_int_equal(session_run_started(s, run, &id, NULL, NULL), 0);
+                reported(f, session_run_started(s, run, &id, NULL, NULL));
 }
 
 static void fake_stop(Session *s, uint64_t run, void *userdata) {
@@ -28,7 +33,7 @@ static void fake_stop(Session *s, uint64_t run, void *userdata) {
 
         f->agent.stopped++;
         if (!f->agent.holds)
-                assert_int_equal(session_run_ended(s, run, &end, NULL, NULL), 0);
+                reported(f, session_run_ended(s, run, &end, NULL, NULL));
 }
 
 static void fake_freeze(Session *s, uint64_t run, void *userdata) {
@@ -84,6 +89,7 @@ void fixture_open(Fixture *f) {
 }
 
 void fixture_close(Fixture *f) {
+        session_manager_close(f->m);
         f->config.workspace = workspace_manager_free(f->config.workspace);
         f->m = session_manager_free(f->m);
         f->store = store_free(f->store);

@@ -83,6 +83,11 @@ void events_arm(SessionManager *m, usec_t deadline) {
         arm(m, &m->events_timer, deadline);
 }
 
+void void_intents_arm(SessionManager *m) {
+        if (!m->is_closing)
+                arm(m, &m->intents_timer, clock_monotonic() + USEC_PER_SEC);
+}
+
 static void session_due(Session *s, usec_t now) {
         int r = 0;
 
@@ -111,6 +116,9 @@ void session_manager_tick(SessionManager *m) {
                 if (first == &m->events_timer) {
                         heap_remove(&m->heap, first);
                         events_due(m);
+                } else if (first == &m->intents_timer) {
+                        heap_remove(&m->heap, first);
+                        void_intents_sweep(m);
                 } else
                         session_due(container_of(first, Session, timer), now);
         }

@@ -74,6 +74,7 @@ SessionTxn *session_txn_free(SessionTxn *t) {
         events_free(t->events);
         free(t->new_run);
         free(t->jump);
+        free(t->void_intents.ids);
         vars_pending_free(t->vars);
         explicit_bzero(t->token, sizeof(t->token));
         t->magic = 0;
@@ -104,10 +105,40 @@ void session_taint(Session *s) {
         s->is_tainted = true;
 }
 
+/* Removing one twice does no harm, forgetting one would make a failed verb again at the next start. */
+static void void_intents_take(SessionTxn *t) {
+        t->void_intents = t->manager->void_intents;
+        t->manager->void_intents = (IntentList){};
+        for (size_t i = 0; i < t->void_intents.n; i++)
+                STORE_ADD(t->store, STATE_INTENT_DELETE, STORE_ID(t->void_intents.ids[i]));
+}
+
+static void void_intents_return(SessionTxn *t) {
+        IntentList *back = &t->void_intents, *list = &t->manager->void_intents;
+        uint64_t *ids = back->n ? reallocarray(list->ids, list->n + back->n, sizeof(uint64_t)) : NULL;
+
+        if (!ids)
+                return;
+        memcpy(ids + list->n, back->ids, back->n * sizeof(uint64_t));
+        list->ids = ids;
+        list->n += back->n;
+        void_intents_arm(t->manager);
+}
+
+void void_intents_sweep(SessionManager *m) {
+        SessionTxn *t;
+
+        if (m->void_intents.n == 0)
+                return;
+        if (session_txn_new(m, NULL, &t) < 0 || session_txn_submit(t, 0, NULL, NULL) < 0)
+                void_intents_arm(m);
+}
+
 static void txn_failed(SessionTxn *t, int r) {
         SessionManager *m = t->manager;
 
         t->error = r == STORE_E_CONFLICT ? -ESTALE : r;
+        void_intents_return(t);
         if (t->namespace && !t->namespace->is_stored)
                 t->namespace->is_submitted = false;
         if (t->session)
@@ -217,8 +248,10 @@ int session_txn_submit(SessionTxn *txn, uint64_t id, SessionDoneFn done, void *u
                 r = open_run_index(m, t->new_run);
         if (r < 0)
                 return r;
+        void_intents_take(t);
         r = store_submit(m->store, TAKE_PTR(t->store), on_commit, t);
         if (r < 0) {
+                void_intents_return(t);
                 if (t->new_run)
                         open_run_unindex(m, t->new_run);
                 return r;

@@ -51,13 +51,15 @@ static void pause_checkpointed(SessionOp *op, int r) {
         Session *s = op->session;
         SessionManager *m = s->manager;
 
-        if (r < 0)
+        if (r < 0) {
                 op_finish(op, r);
-        else if (!run_is_open(op))
-                park(op, 0);
+                return;
+        }
+        op->after = park;
+        if (!run_is_open(op)) /* its end is being committed */
+                op->awaits_end = true;
         else {
                 op->awaits_freeze = true;
-                op->after = park;
                 if (!m->is_closing)
                         m->ops->freeze(s, op->run, m->ops_userdata);
         }
