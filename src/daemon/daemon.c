@@ -394,6 +394,8 @@ Daemon *daemon_free(Daemon *d) {
         if (!d)
                 return NULL;
         api_free(d->api);
+        session_manager_close(d->sessions);
+        workspace_manager_free(d->workspace); /* what it finishes now goes to sessions */
         /* Completions that are delivered while the stores close may still reach sessions. */
         if (d->state)
                 (void) store_flush(d->state);
@@ -403,7 +405,6 @@ Daemon *daemon_free(Daemon *d) {
         sup_manager_free(d->sup);
         session_manager_free(d->sessions);
         memory_manager_free(d->memory);
-        workspace_manager_free(d->workspace);
         store_free(d->memory_store);
         store_free(d->state);
         sd_event_source_disable_unref(d->sigterm);
