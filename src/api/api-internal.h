@@ -63,6 +63,7 @@ typedef struct ApiCall {
         ApiCaller caller;
         FieldArena *arena;
         void *in;            /* the route's input struct */
+        JsonSpan body;       /* checked; absent: none, or it is no JSON */
         Session *session;    /* of the path; only until the handler returns */
         uint64_t session_id; /* of the path; 0: the route has none */
         SessionInfo info;    /* see api_settled() */
@@ -84,7 +85,7 @@ int api_identify(Api *a, HttpRequest *req, ApiCaller *ret, ErrorId *ret_error);
 
 /* ---- input.c, check.c ---- */
 
-/* 0, or the number of errors in e, or -ENOMEM. */
+/* 0 (faults are in e), 1: the body is no JSON at all (which is in e), or -ENOMEM. */
 int api_parse(ApiCall *c, FieldErrors *e);
 /* Adds what the route's table cannot say. */
 int api_check(ApiCall *c, FieldErrors *e);

@@ -130,7 +130,7 @@ static int check_session_create(ApiCall *c, FieldErrors *e) {
                                  "Unit files are not built in this version; use agent");
         else if (!in->model.s && !in->agent.p && !has_fault(e, "model") && !has_fault(e, "agent") &&
                  !has_fault(e, NULL))
-                field_errors_add(e, "missing", "body", "model", http_body(c->req), "Field required");
+                field_errors_add(e, "missing", "body", "model", c->body, "Field required");
         check_namespace_name(c, e, "body", in->namespace);
         check_workspace(c, e, in->workspace, true);
         return check_agent(in->agent, e);

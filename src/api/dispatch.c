@@ -163,7 +163,7 @@ static void run_call(ApiCall *c) {
         FieldErrors errors = {};
         int r = api_parse(c, &errors);
 
-        if (r >= 0)
+        if (r == 0)
                 r = api_check(c, &errors);
         if (r < 0) {
                 api_fail_result(c, r);

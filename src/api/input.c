@@ -25,8 +25,10 @@ static const char *text_of(const HttpRequest *req, const FieldDef *f) {
 static int parse_text(ApiCall *c, const FieldDef *f, FieldErrors *e) {
         const char *text = text_of(c->req, f);
 
-        if (text)
-                return field_parse_text(f, text, c->in, c->arena, e);
+        if (text) {
+                int r = field_parse_text(f, text, c->in, c->arena, e);
+                return MIN(r, 0);
+        }
         if (f->flags & FIELD_REQUIRED)
                 field_errors_add(e, "missing", f->place == FIELD_HEADER ? "header" : "query",
                                  f->name, JSON_NULL, "Field required");
@@ -41,7 +43,7 @@ static int invalid_json(ApiCall *c, FieldErrors *e, const JsonError *error) {
         (void) snprintf(offset, 24, "%zu", error->offset);
         field_errors_add(e, "json_invalid", "body", offset, JSON_LITERAL("{}"),
                          "JSON decode error: %s", error->reason);
-        return 0;
+        return 1;
 }
 
 /* The body is one value, whatever it is. */
@@ -61,10 +63,12 @@ static int parse_body(ApiCall *c, const FieldDef *first, FieldErrors *e) {
                 int r = json_check(raw.p, raw.n, JSON_DEPTH_MAX, &body, &error);
                 if (r < 0)
                         return invalid_json(c, e, &error);
+                c->body = body;
         }
         if (c->route->flags & ROUTE_BODY_IS_VALUE)
                 return take_whole_body(c, first, body, e);
-        return field_parse_body(c->route->in, body, c->in, c->arena, e);
+        int r = field_parse_body(c->route->in, body, c->in, c->arena, e);
+        return MIN(r, 0);
 }
 
 int api_parse(ApiCall *c, FieldErrors *e) {
