@@ -392,6 +392,28 @@ static void test_a_restore_reports_what_stands_in_its_way(void **state) {
         assert_non_null(strstr(p->result.message, "1 could not be brought back: out"));
 }
 
+static void test_the_daemons_own_folder_is_left_out(void **state) {
+        Place *p = *state;
+        _cleanup_free_ char *secret = path_join(p->data, "state.db"), *text = NULL;
+        Tree t;
+
+        /* the workspace is the folder above both */
+        free(p->folder);
+        p->folder = strdup(p->root);
+        put(p, "folder/file", "one\n");
+        put(p, "data/state.db", "not yours\n");
+        t = take(p);
+        assert_int_equal(p->result.files, 1);
+        assert_non_null(strstr(p->result.message, "data (agentd)"));
+        put(p, "folder/file", "two\n");
+        put(p, "data/state.db", "changed\n");
+        restore(p, &t);
+        assert_text(p, "folder/file", "one\n");
+        assert_int_equal(fs_read_file(AT_FDCWD, secret, 100, &text, NULL), 0);
+        assert_string_equal(text, "changed\n");
+        assert_int_equal(take_r(p, p->data, &t), -EINVAL);
+}
+
 /* ---- hostile folders ---- */
 
 static void test_links_never_lead_outside(void **state) {
@@ -496,6 +518,108 @@ static void test_freeing_the_manager_finishes_what_was_asked(void **state) {
         assert_int_equal(n, 5);
 }
 
+/* ---- collecting garbage ---- */
+
+static void on_collected(int r, const WorkspaceResult *result, void *userdata) {
+        Place *p = userdata;
+
+        p->r = r;
+        p->result = *result;
+        p->finished = true;
+}
+
+static int collect_r(Place *p, const Tree *trees, size_t n) {
+        p->finished = false;
+        assert_int_equal(workspace_collect(p->manager, 1, &trees->id, n, on_collected, p), 0);
+        while (!p->finished)
+                assert_true(sd_event_run(p->event, UINT64_MAX) >= 0);
+        return p->r;
+}
+
+static void test_collecting_removes_what_no_tree_reaches_and_nothing_else(void **state) {
+        Place *p = *state;
+        size_t n = (size_t) 600 << 10;
+        _cleanup_free_ char *large = calloc(1, n);
+        Tree kept[2], gone[3];
+
+        make_many(p, 100);
+        kept[0] = take(p);
+        for (unsigned i = 0; i < ELEMENTSOF(gone); i++) {
+                char text[32];
+                (void) snprintf(text, sizeof(text), "only in %u\n", i);
+                put(p, "only", text);
+                memset(large, (int) i + 1, n);
+                put_bytes(p, "large", large, n);
+                gone[i] = take(p);
+        }
+        drop(p, "large");
+        put(p, "d1/new", "also kept\n");
+        kept[1] = take(p);
+        uint64_t size = repository_bytes(p);
+
+        assert_int_equal(collect_r(p, kept, 2), 0);
+        /* at least a file, a large file, a tree and a wrapper each; `only` of the last one is kept */
+        assert_in_range(p->result.changed, 3 * 4 - 1, 3 * 6);
+        assert_true(repository_bytes(p) < size);
+        assert_int_equal(collect_r(p, kept, 2), 0);
+        assert_int_equal(p->result.changed, 0);
+        for (unsigned i = 0; i < ELEMENTSOF(gone); i++)
+                assert_int_equal(restore_r(p, &gone[i]), -ENOENT);
+        restore(p, &kept[0]);
+        assert_trees_equal(take(p), kept[0]);
+        restore(p, &kept[1]);
+        assert_text(p, "d1/new", "also kept\n");
+        assert_trees_equal(take(p), kept[1]);
+
+        /* what was collected can be recorded again, whatever the cache says */
+        put_bytes(p, "large", large, n);
+        Tree again = take(p);
+        drop(p, "large");
+        restore(p, &again);
+        assert_true(exists(p, "large"));
+}
+
+static void test_collecting_with_a_missing_tree_removes_nothing(void **state) {
+        Place *p = *state;
+        Tree trees[2];
+
+        put(p, "file", "one\n");
+        trees[0] = take(p);
+        memset(trees[1].id, 7, sizeof(trees[1].id));
+        put(p, "file", "two\n");
+        Tree other = take(p);
+        assert_int_equal(collect_r(p, trees, 2), -ENOENT);
+        restore(p, &other);
+        restore(p, &trees[0]);
+        assert_text(p, "file", "one\n");
+}
+
+static void test_operations_asked_for_while_collecting_wait_for_it(void **state) {
+        Place *p = *state;
+        unsigned n = 0;
+        Tree t;
+
+        make_many(p, 100);
+        t = take(p);
+        put(p, "d1/garbage", "x");
+        Tree garbage = take(p);
+        drop(p, "d1/garbage");
+        p->finished = false;
+        assert_int_equal(workspace_collect(p->manager, 1, &t.id, 1, on_collected, p), 0);
+        assert_int_equal(workspace_collect(p->manager, 1, &t.id, 1, on_collected, p), -EBUSY);
+        /* would find the garbage in the store if it did not wait */
+        put(p, "d1/garbage", "x");
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(workspace_snapshot(p->manager, 1, p->folder, on_counted, &n), 0);
+        while (n < 3) {
+                assert_true(sd_event_run(p->event, UINT64_MAX) >= 0);
+                assert_true(n == 0 || p->finished);
+        }
+        drop(p, "d1/garbage");
+        restore(p, &garbage);
+        assert_text(p, "d1/garbage", "x");
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, place_setup, place_teardown)
         const struct CMUnitTest tests[] = {
@@ -514,11 +638,15 @@ int main(void) {
                 TEST(test_an_ignored_file_that_a_restore_overwrites_is_recorded_first),
                 TEST(test_large_and_special_files_are_skipped_named_and_left_alone),
                 TEST(test_a_restore_reports_what_stands_in_its_way),
+                TEST(test_the_daemons_own_folder_is_left_out),
                 TEST(test_links_never_lead_outside),
                 TEST(test_folders_deeper_than_the_limit_are_skipped_and_named),
                 TEST(test_missing_folders_and_trees_are_named_errors),
                 TEST(test_a_missing_module_is_an_error_that_says_so),
                 TEST(test_freeing_the_manager_finishes_what_was_asked),
+                TEST(test_collecting_removes_what_no_tree_reaches_and_nothing_else),
+                TEST(test_collecting_with_a_missing_tree_removes_nothing),
+                TEST(test_operations_asked_for_while_collecting_wait_for_it),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,7 @@ typedef enum WorkspaceSkip {
         WORKSPACE_SKIP_DEEP,
         WORKSPACE_SKIP_MOUNT,
         WORKSPACE_SKIP_CHANGING,
+        WORKSPACE_SKIP_OWN, /* the daemon's data folder */
         _WORKSPACE_SKIP_MAX,
         _WORKSPACE_SKIP_INVALID = -EINVAL,
 } WorkspaceSkip;
@@ -139,6 +140,9 @@ typedef struct WorkspaceReader {
         const WorkspaceList *wanted;
         /* Temporary names with this suffix-less prefix are removed on the way; NULL: none. */
         const char *remove_prefix;
+        /* The daemon's own folder, which is left out wherever it is. */
+        dev_t own_device;
+        ino_t own_inode;
 } WorkspaceReader;
 
 typedef enum WorkspaceReadCondition {
@@ -231,6 +235,7 @@ typedef struct WorkspaceOperation {
         const WorkspaceModule *module;
         uint64_t namespace_id;
         const char *repository, *folder; /* absolute */
+        const char *data_dir;            /* of the daemon: never recorded */
         const char *cache_path, *intent_path;
         const char *temporary; /* unique to the folder, begins with WORKSPACE_TEMPORARY */
         uint64_t file_size_max;

@@ -26,7 +26,7 @@ static const char *const skip_names[_WORKSPACE_SKIP_MAX] = {
         [WORKSPACE_SKIP_SOCKET] = "socket",     [WORKSPACE_SKIP_FIFO] = "fifo",
         [WORKSPACE_SKIP_DEVICE] = "device",     [WORKSPACE_SKIP_UNREADABLE] = "unreadable",
         [WORKSPACE_SKIP_DEEP] = "deep",         [WORKSPACE_SKIP_MOUNT] = "mount",
-        [WORKSPACE_SKIP_CHANGING] = "changing",
+        [WORKSPACE_SKIP_CHANGING] = "changing", [WORKSPACE_SKIP_OWN] = "agentd",
 };
 
 static const char *const kind_names[_WORKSPACE_KIND_MAX] = {

@@ -18,6 +18,25 @@ struct WorkspaceStore {
         bool loose_written; /* objects/ itself needs an fsync */
 };
 
+typedef struct Pack {
+        char *name; /* without ending */
+        uint64_t size_bytes;
+} Pack;
+
+typedef struct PackList {
+        Pack *packs;
+        size_t n, cap;
+} PackList;
+
+typedef struct OidList {
+        git_oid *oids;
+        size_t n, cap;
+} OidList;
+
+void pack_list_done(PackList *l);
+void oid_list_done(OidList *l);
+int oid_list_add(OidList *l, const git_oid *oid);
+
 /* The errno behind libgit2's return value r < 0. Set errno to 0 before the call. */
 int module_error(int r);
 
@@ -29,4 +48,14 @@ int store_write_pack(git_odb *odb,
                      const git_oid *oids,
                      size_t n,
                      char ret_name[static GIT_OID_HEXSZ + 1]);
+/* All packs of a folder; what crashes left behind is removed on the way. */
+int store_list_packs(const char *folder, PackList *ret);
+/* The odb gets the objects of one pack; their ids are appended to oids. */
+int store_open_pack(git_odb *odb, const char *folder, const char *name, OidList *oids);
+int store_remove_pack(const char *folder, const char *name);
+
 int store_tidy(WorkspaceStore *s);
+int store_collect(WorkspaceStore *s,
+                  const uint8_t (*trees)[WORKSPACE_OID_SIZE],
+                  size_t n_trees,
+                  uint64_t *ret_n);

@@ -24,28 +24,13 @@
 #define PACKS_MAX       20
 #define MERGED_SIZE_MAX ((uint64_t) 64 << 20)
 
-typedef struct Pack {
-        char *name; /* without ending */
-        uint64_t size_bytes;
-} Pack;
-
-typedef struct PackList {
-        Pack *packs;
-        size_t n, cap;
-} PackList;
-
-typedef struct OidList {
-        git_oid *oids;
-        size_t n, cap;
-} OidList;
-
-static void pack_list_done(PackList *l) {
+void pack_list_done(PackList *l) {
         for (size_t i = 0; i < l->n; i++)
                 free(l->packs[i].name);
         free(l->packs);
 }
 
-static void oid_list_done(OidList *l) {
+void oid_list_done(OidList *l) {
         free(l->oids);
 }
 
@@ -122,7 +107,7 @@ static int note_pack(PackList *l, int dir_fd, const char *name) {
         return stem ? pack_list_add(l, stem, (uint64_t) st.st_size) : -ENOMEM;
 }
 
-static int list_packs(const char *folder, PackList *l) {
+int store_list_packs(const char *folder, PackList *ret) {
         DIR *dir = opendir(folder);
         int r = 0;
 
@@ -130,7 +115,7 @@ static int list_packs(const char *folder, PackList *l) {
                 return errno_neg();
         for (const struct dirent *e; r >= 0 && (e = readdir(dir));) {
                 remove_if_left_behind(dirfd(dir), e->d_name);
-                r = note_pack(l, dirfd(dir), e->d_name);
+                r = note_pack(ret, dirfd(dir), e->d_name);
         }
         (void) closedir(dir);
         return r;
@@ -167,14 +152,12 @@ static size_t choose_packs(const PackList *l) {
         return n >= 2 ? n : 0;
 }
 
-static int note_oid(const git_oid *oid, void *userdata) {
-        OidList *l = userdata;
-
+int oid_list_add(OidList *l, const git_oid *oid) {
         if (l->n == l->cap) {
                 size_t cap = MAX(l->cap * 2, (size_t) 256);
                 git_oid *grown = reallocarray(l->oids, cap, sizeof(git_oid));
                 if (!grown)
-                        return -1;
+                        return -ENOMEM;
                 l->oids = grown;
                 l->cap = cap;
         }
@@ -182,7 +165,11 @@ static int note_oid(const git_oid *oid, void *userdata) {
         return 0;
 }
 
-static int add_pack_to_odb(git_odb *odb, const char *folder, const char *name) {
+static int note_oid(const git_oid *oid, void *userdata) {
+        return oid_list_add(userdata, oid) < 0 ? -1 : 0;
+}
+
+int store_open_pack(git_odb *odb, const char *folder, const char *name, OidList *oids) {
         _cleanup_free_ char *path = str_printf("%s/%s.idx", folder, name);
         git_odb_backend *backend;
 
@@ -196,8 +183,10 @@ static int add_pack_to_odb(git_odb *odb, const char *folder, const char *name) {
         if (r < 0) {
                 r = module_error(r);
                 backend->free(backend);
+                return r;
         }
-        return r;
+        r = backend->foreach(backend, note_oid, oids);
+        return r < 0 ? module_error(r) : 0;
 }
 
 static int merge_packs(const char *folder,
@@ -212,19 +201,14 @@ static int merge_packs(const char *folder,
         if (r < 0)
                 return module_error(r);
         for (size_t i = 0; r >= 0 && i < n; i++)
-                r = add_pack_to_odb(odb, folder, l->packs[i].name);
-        if (r >= 0) {
-                errno = 0;
-                r = git_odb_foreach(odb, note_oid, &oids);
-                r = r < 0 ? module_error(r) : 0;
-        }
+                r = store_open_pack(odb, folder, l->packs[i].name, &oids);
         if (r >= 0)
                 r = store_write_pack(odb, folder, oids.oids, oids.n, ret_name);
         git_odb_free(odb);
         return r;
 }
 
-static int remove_pack(const char *folder, const char *name) {
+int store_remove_pack(const char *folder, const char *name) {
         static const char *const endings[] = { "idx", "pack" };
 
         ARRAY_FOREACH(ending, endings) {
@@ -242,7 +226,7 @@ int store_tidy(WorkspaceStore *s) {
         char merged[sizeof("pack-") + GIT_OID_HEXSZ] = "pack-";
 
         remove_loose_leftovers(s->object_dir);
-        int r = list_packs(s->pack_dir, &l);
+        int r = store_list_packs(s->pack_dir, &l);
         if (r < 0)
                 return r;
         qsort(l.packs, l.n, sizeof(Pack), compare_size);
@@ -253,7 +237,7 @@ int store_tidy(WorkspaceStore *s) {
         for (size_t i = 0; r >= 0 && i < n; i++)
                 /* the same objects have the same name: then it is the merged pack itself */
                 if (!streq(l.packs[i].name, merged))
-                        r = remove_pack(s->pack_dir, l.packs[i].name);
+                        r = store_remove_pack(s->pack_dir, l.packs[i].name);
         if (r < 0)
                 return r;
         errno = 0;

@@ -359,4 +359,5 @@ const WorkspaceModule workspace_module = {
         .flush = store_flush,
         .read = store_read,
         .tidy = store_tidy,
+        .collect = store_collect,
 };

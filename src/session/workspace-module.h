@@ -7,7 +7,7 @@
  * Object ids are 20 bytes of SHA-1 as git computes them; trees are git's raw tree format, made and
  * read by the daemon. Functions return 0 or a negative errno; error_text() then says more, for the
  * calling thread. A store belongs to one thread at a time; several stores may be open for one
- * repository, also in several threads, but tidy() needs the repository for itself. */
+ * repository, also in several threads, but tidy() and collect() need the repository for themselves. */
 
 #include "base/macro.h"
 
@@ -63,4 +63,10 @@ typedef struct WorkspaceModule {
 
         /* Merges small packs when there are many, and removes what crashes left behind. */
         int (*tidy)(WorkspaceStore *s);
+        /* Removes the objects that none of the trees reaches; ret_n: how many. Nothing is removed
+         * if a tree is missing or damaged. Needs the repository for itself, like tidy(). */
+        int (*collect)(WorkspaceStore *s,
+                       const uint8_t (*trees)[WORKSPACE_OID_SIZE],
+                       size_t n_trees,
+                       uint64_t *ret_n);
 } WorkspaceModule;

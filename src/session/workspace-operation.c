@@ -24,6 +24,7 @@ typedef struct Work {
         WorkspaceOperation *o;
         WorkspaceStore *store;
         int root_fd;
+        struct stat own; /* the daemon's data folder */
 } Work;
 
 static void work_done(Work *w) {
@@ -36,6 +37,9 @@ static int work_open(Work *w) {
         w->o->step = "opening the folder";
         w->root_fd = open(w->o->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (w->root_fd < 0)
+                return errno_neg();
+        w->o->step = "looking at the data folder";
+        if (stat(w->o->data_dir, &w->own) < 0)
                 return errno_neg();
         w->o->step = "opening the repository";
         return w->o->module->open(&w->store, w->o->repository);
@@ -113,6 +117,8 @@ static int record(Work *w, const WorkspaceList *wanted, WorkspaceList *ret, uint
                 .store = w->store,
                 .root_fd = w->root_fd,
                 .file_size_max = w->o->file_size_max,
+                .own_device = w->own.st_dev,
+                .own_inode = w->own.st_ino,
                 .cache = &cache,
                 .wanted = wanted,
         };
@@ -190,6 +196,8 @@ static int apply_afresh(Work *w, const WorkspaceList *before, const WorkspaceLis
                 .store = w->store,
                 .root_fd = w->root_fd,
                 .file_size_max = w->o->file_size_max,
+                .own_device = w->own.st_dev,
+                .own_inode = w->own.st_ino,
                 .wanted = target,
                 .remove_prefix = w->o->temporary,
         };
@@ -344,7 +352,7 @@ int workspace_operation_recover(WorkspaceOperation *o, const WorkspaceIntent *in
         _cleanup_(workspace_list_done) WorkspaceList before = {}, target = {};
         int r = work_open(&w);
 
-        if (r == -ENOENT && w.root_fd < 0) {
+        if (w.root_fd == -1 && r == -ENOENT) {
                 r = workspace_intent_remove(o->intent_path);
                 return r < 0 ? r : 1;
         }

@@ -125,9 +125,15 @@ static int add_skip(Scan *s, const Place *at, WorkspaceSkip why) {
         return r;
 }
 
+static bool is_own(const Scan *s, const struct stat *st) {
+        return st->st_ino == s->reader->own_inode && st->st_dev == s->reader->own_device;
+}
+
 static int add_folder(Scan *s, const Place *at, const struct stat *st, bool ignored) {
         WorkspaceEntry *e;
 
+        if (is_own(s, st))
+                return add_skip(s, at, WORKSPACE_SKIP_OWN);
         if (st->st_dev != s->root.st_dev)
                 return add_skip(s, at, WORKSPACE_SKIP_MOUNT);
         if (at->pending->depth == WORKSPACE_DEPTH_MAX)
@@ -298,6 +304,8 @@ int workspace_scan(const WorkspaceReader *rd, WorkspaceList *ret) {
 
         if (fstat(rd->root_fd, &s.root) < 0)
                 return errno_neg();
+        if (is_own(&s, &s.root))
+                return -EINVAL;
         int r = workspace_list_add(&list, "", WORKSPACE_FOLDER, &root);
         if (r < 0)
                 return r;

@@ -67,5 +67,16 @@ int workspace_materialize(WorkspaceManager *m,
                           const uint8_t tree[static WORKSPACE_TREE_SIZE],
                           WorkspaceDoneFn done,
                           void *userdata);
+/* Removes from the namespace's repository what none of the trees reaches, so that deleting a
+ * session deletes its files. The trees must be all that anybody will ask for again, those of
+ * operations that are done but not committed included. -EBUSY: an operation of the namespace is
+ * under way; operations asked for meanwhile wait. result: changed is the number of objects removed.
+ * If a tree is missing or damaged nothing is removed. */
+int workspace_collect(WorkspaceManager *m,
+                      uint64_t namespace_id,
+                      const uint8_t (*trees)[WORKSPACE_TREE_SIZE],
+                      size_t n_trees,
+                      WorkspaceDoneFn done,
+                      void *userdata);
 /* Finishes interrupted restores; blocking, at start, before anything runs. *ret_n: how many. */
 int workspace_recover(WorkspaceManager *m, unsigned *ret_n);
