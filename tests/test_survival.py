@@ -237,3 +237,17 @@ def test_agents_that_stop_with_the_daemon_run_again_after_its_start(agentd):
     agentd.start()
     after = agentd.wait_session(s, lambda x: x["substate"] == "active")
     assert after["status"] == "running" and open_run(agentd, s)["number"] == 2
+
+
+def test_stop_asks_the_rest_of_the_tree_after_its_leader(agentd):
+    """A background process that nobody else would end must not cost the whole stop timeout."""
+    folder = agentd.folder / "w"
+    folder.mkdir()
+    script = "setsid sh -c 'trap \"echo asked > asked; exit\" TERM; touch up; while :; do sleep 0.05; done' & exec sleep 1000"
+    s = agentd.run(["/bin/sh", "-c", script], workspace=str(folder), agent={"timeout_stop_sec": "30s"})["session_id"]
+    running(agentd, s)
+    wait_for(lambda: (folder / "up").exists(), what="the background process")
+    begin = time.monotonic()
+    agentd.api("POST", f"/sessions/{s}/stop", expect=200)
+    assert time.monotonic() - begin < 15
+    assert (folder / "asked").read_text() == "asked\n"

@@ -10,8 +10,8 @@
  *
  * What decides is whether the tree is empty, not whether the leader is gone: process-compose
  * stopped its escalation at the leader's exit and left the rest alive. If nobody asked for a stop,
- * what the leader leaves behind is killed at once; if somebody did, the rest has until the stop's
- * timeout.
+ * what the leader leaves behind is killed at once; if somebody did, the rest is sent the stop's
+ * signal too and has until the stop's timeout.
  *
  * The state is read right after the leader's exit; the kernel's notice of a change comes 12 to 15
  * ms late.
@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "exec/job.h"
 #include "sup/exit-set.h"
 #include "sup/sup-internal.h"
@@ -122,6 +123,28 @@ void run_kill(SupRun *r) {
         }
         run_set_timer(r, r->cgroup ? KILL_RETRY_USEC : KILL_RETRY_USEC / 10);
         run_check(r);
+}
+
+/* Nobody has told them yet: the stop's signal went to the leader, which may know what to end first.
+ * Now that it is gone they are asked as politely as it was, each one that is still of this tree
+ * when its pidfd is open. */
+static void ask_rest_to_end(SupRun *r) {
+        pid_t pids[PIDS_MAX];
+
+        if (r->rest_was_asked || !r->cgroup)
+                return; /* a subreaper does it by itself */
+        r->rest_was_asked = true;
+        unsigned n = tree_pids(r, pids, PIDS_MAX);
+        for (unsigned i = 0; i < MIN(n, PIDS_MAX); i++) {
+                _cleanup_close_ int fd = -EBADF;
+                _cleanup_free_ char *of = NULL;
+                uint64_t pidfd_id, start;
+                if (proc_open(pids[i], &fd, &pidfd_id, &start) < 0 ||
+                    cgroup_find_of_pid(pids[i], &of) < 0 || !str_startswith(of, r->cgroup))
+                        continue;
+                (void) proc_signal(fd, r->spec->kill_signal);
+                (void) proc_signal(fd, SIGCONT);
+        }
 }
 
 /* 1: something of it lives or may come to life; 0: proven dead; negative: not known, ask again. */
@@ -244,8 +267,10 @@ void run_check(SupRun *r) {
         if (!r->leader_gone || r->state == SUP_RUN_ENDED)
                 return;
         int lives = r->state == SUP_RUN_QUEUED ? 0 : tree_lives(r);
-        if (lives > 0 && r->state == SUP_RUN_STOPPING)
-                return; /* has until the timeout */
+        if (lives > 0 && r->state == SUP_RUN_STOPPING) {
+                ask_rest_to_end(r); /* has until the timeout */
+                return;
+        }
         if (lives > 0 && r->state != SUP_RUN_KILLING) {
                 run_kill(r);
                 return;

@@ -82,7 +82,8 @@ struct SupRun {
         bool expected;   /* from sup_run_expect(), not yet put back into its state */
         bool was_frozen; /* sup_run_expect(frozen) */
         bool leader_gone;
-        unsigned tries; /* of removing the cgroup, of waiting for the output */
+        bool rest_was_asked; /* to end, after the leader did */
+        unsigned tries;      /* of removing the cgroup, of waiting for the output */
 
         bool freeze_pending;
         bool freeze_answered;
