@@ -153,18 +153,34 @@ static void write_success(JsonWriter *w, const Route *route) {
         json_w_object_end(w);
 }
 
-/* The code words of this status, own ones first, each once. */
-static void list_codes(const Route *route, unsigned status, Buf *out) {
+/* The route's own errors, then the general ones. */
+static ErrorId nth_error(const Route *route, size_t i) {
         size_t n_own = 0;
 
         while (route->errors[n_own] != _ERROR_MAX)
                 n_own++;
-        for (size_t i = 0; i < n_own + ELEMENTSOF(general_errors); i++) {
-                ErrorId id = i < n_own ? route->errors[i] : general_errors[i - n_own];
-                const ErrorDef *e = &error_table[id];
-                if (e->http == status && !(out->data && strstr(out->data, e->code)))
-                        (void) buf_printf(out, "%s%s", out->len > 0 ? ", " : "", e->code);
+        if (i < n_own)
+                return route->errors[i];
+        return i - n_own < ELEMENTSOF(general_errors) ? general_errors[i - n_own] : _ERROR_MAX;
+}
+
+static bool is_listed(const Route *route, size_t i, const ErrorDef *e) {
+        for (size_t k = 0; k < i; k++) {
+                const ErrorDef *before = &error_table[nth_error(route, k)];
+                if (before->http == e->http && streq(before->code, e->code))
+                        return true;
         }
+        return false;
+}
+
+/* The code words of this status, each once. */
+static void list_codes(const Route *route, unsigned status, Buf *out) {
+        ErrorId id;
+
+        for (size_t i = 0; (id = nth_error(route, i)) != _ERROR_MAX; i++)
+                if (error_table[id].http == status && !is_listed(route, i, &error_table[id]))
+                        (void) buf_printf(out, "%s%s", out->len > 0 ? ", " : "",
+                                          error_table[id].code);
 }
 
 static void write_failure(JsonWriter *w, const Route *route, unsigned status) {
