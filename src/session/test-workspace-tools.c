@@ -147,6 +147,14 @@ void assert_text(const Place *p, const char *path, const char *text) {
         assert_string_equal(have, text);
 }
 
+void put_many(const Place *p, unsigned n) {
+        for (unsigned i = 0; i < n; i++) {
+                _cleanup_free_ char *path = str_printf("d%u/s%u/f%u", i % 10, i / 10 % 10, i);
+                _cleanup_free_ char *text = str_printf("file %u\n", i);
+                put(p, path, text);
+        }
+}
+
 static int not_git(const struct dirent *d) {
         return !streq(d->d_name, ".") && !streq(d->d_name, "..") && !streq(d->d_name, ".git");
 }

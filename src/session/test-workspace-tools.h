@@ -43,6 +43,8 @@ int materialize_r(Place *p, const char *folder, const Tree *t);
 /* Paths are relative to the workspace. Parents are made. */
 void put(const Place *p, const char *path, const char *text);
 void put_bytes(const Place *p, const char *path, const void *data, size_t n);
+/* n small files in a hundred folders. */
+void put_many(const Place *p, unsigned n);
 void put_folder(const Place *p, const char *path);
 void drop(const Place *p, const char *path);
 bool exists(const Place *p, const char *path);
