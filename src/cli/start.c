@@ -187,6 +187,20 @@ static int start_in_background(Cli *c, Launch *launch, Listeners *l) {
         return say_running(c, &version, "is running", launch->log);
 }
 
+/* A daemon whose keeper died has no keeper until it has started the next one: it is there all the same. */
+static int check_nobody_listens(Cli *c) {
+        _cleanup_reply_ Reply version = {};
+
+        int r = probe(c, "/version", PROBE_USEC, &version);
+        if (r == -ECONNREFUSED || r == -ENOENT)
+                return 0;
+        if (r >= 0)
+                return already_running(c, &version);
+        return cli_error(c, CLI_FAILURE,
+                         "agentd is already running at %s, but does not answer (%s); see its log",
+                         c->socket_path, strerror(-r));
+}
+
 int start_daemon(Cli *c) {
         _cleanup_(listeners_done) Listeners l = {};
         _cleanup_(launch_done) Launch launch = { .lock_fd = -EBADF };
@@ -202,7 +216,9 @@ int start_daemon(Cli *c) {
                 (void) keeper_find(c->config.runtime_dir, &keeper);
                 return start_with_keeper(c, keeper);
         }
-        r = listeners_open(c, &l);
+        r = check_nobody_listens(c);
+        if (r == 0)
+                r = listeners_open(c, &l);
         if (r == 0)
                 r = launch_prepare(c, &l, &launch);
         if (r == 0)

@@ -2,17 +2,17 @@
 """The command line against the real daemon: exit statuses, messages, tables, start and stop."""
 import json
 import os
-import pathlib
 import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 
 import pytest
 
 from lib.agentd import BUILD, alive, wait_for
+
+pytestmark = pytest.mark.sanitized
 
 SLEEPER = ["sh", "-c", "echo up; exec sleep 1000"]
 COUNTER = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.005; done"]
@@ -162,6 +162,26 @@ def test_of_many_starts_at_once_one_wins(nobody):
     for (_, err), code in results:
         assert code == 0 or "already running" in err, err
     assert nobody.cli("status").returncode == 0
+
+
+def test_a_start_between_two_keepers_takes_nothing_away(agentd):
+    """Until the daemon has started a new keeper nobody holds the keeper's lock."""
+    daemon, keeper = agentd.daemon_pid, agentd.keeper_pid
+    os.kill(daemon, signal.SIGSTOP)
+    os.kill(keeper, signal.SIGKILL)
+    agentd.process.wait()
+    start = subprocess.Popen([str(BUILD / "agentd"), "start"], env=agentd.env, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True)
+
+    def has_a_socket():
+        fds = f"/proc/{start.pid}/fd"
+        return any(os.readlink(f"{fds}/{fd}").startswith("socket:") for fd in os.listdir(fds))
+    wait_for(has_a_socket, what="its question to the daemon, or its own sockets")
+    os.kill(daemon, signal.SIGCONT)
+    _, err = start.communicate(timeout=60)
+    assert start.returncode == 1 and "already running" in err, err
+    assert agentd.daemon_pid == daemon
+    wait_for(lambda: agentd.keeper_pid not in (None, keeper), what="the new keeper")
 
 
 def test_a_stale_socket_is_no_hindrance(nobody):
