@@ -77,6 +77,7 @@ char *buf_reserve(Buf *b, size_t n) {
                 return buf_fail(b, -E2BIG);
         if (need > b->cap && !buf_grow(b, need))
                 return buf_fail(b, -ENOMEM);
+        assert(b->data);
 
         b->data[b->len] = '\0';
         b->data[b->len + n] = '\0';

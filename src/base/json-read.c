@@ -158,8 +158,11 @@ size_t json_count(JsonSpan container) {
 /* ---- strings ---- */
 
 static uint32_t hex4(const char *p) {
-        return (uint32_t) (hex_digit(p[0]) << 12 | hex_digit(p[1]) << 8 | hex_digit(p[2]) << 4 |
-                           hex_digit(p[3]));
+        uint32_t n = 0;
+
+        for (unsigned i = 0; i < 4; i++)
+                n = n << 4 | (uint32_t) hex_digit(p[i]);
+        return n;
 }
 
 static size_t utf8_encode(uint32_t c, char ret[static 4]) {

@@ -57,7 +57,7 @@ void json_w_key(JsonWriter *w, const char *name) {
         if (!p)
                 return;
         p[0] = '"';
-        memcpy(p + 1, name, n);
+        memcpy(p + 1, name, n); /* NOLINT(bugprone-not-null-terminated-result): a Buf counts */
         p[n + 1] = '"';
         p[n + 2] = ':';
         w->buf->len += n + 3;
@@ -151,6 +151,7 @@ void json_w_real(JsonWriter *w, double v) {
                 for (char *comma = strchr(text, ','); comma; comma = NULL)
                         *comma = '.';
                 if (json_real((JsonSpan){ text, (size_t) n }, &back) == 0 &&
+                    /* NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): -0.0 is not 0.0 */
                     memcmp(&back, &v, sizeof(v)) == 0)
                         break;
         }

@@ -43,6 +43,8 @@ static inline void list_remove(ListLink *l) {
 #define LIST_ENTRY(link, type, member) container_of(link, type, member)
 
 /* Safe against removal of the current element. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): l is declared here */
 #define LIST_FOREACH(l, head)                                                               \
         for (ListLink *l = (head)->next, *_next_##l = l ? l->next : NULL; l && l != (head); \
              l = _next_##l, _next_##l = l->next)
+/* NOLINTEND(bugprone-macro-parentheses) */

@@ -24,8 +24,10 @@
 #define _warn_unused_  __attribute__((warn_unused_result))
 
 #define ELEMENTSOF(x) (sizeof(x) / sizeof((x)[0]))
+/* NOLINTBEGIN(bugprone-macro-parentheses): i is declared here */
 #define ARRAY_FOREACH(i, array) \
         for (__typeof__((array)[0]) *i = (array); i < (array) + ELEMENTSOF(array); i++)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 /* Nest MIN in MAX and MAX in MIN freely, but neither in itself: -Wshadow. */
 #define MIN(a, b)                                  \
@@ -61,12 +63,14 @@
         })
 
 /* Defines fnp() for use with _cleanup_(); fn must accept NULL. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type in parentheses declares nothing */
 #define DEFINE_CLEANUP(type, fn)            \
         static inline void fn##p(type *p) { \
                 if (*p)                     \
                         fn(*p);             \
         }                                   \
         struct fn##p_needs_semicolon
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static inline void freep(void *p) {
         free(*(void **) p);
@@ -82,7 +86,7 @@ static inline int fd_close(int fd) {
         return -EBADF;
 }
 
-static inline void fd_closep(int *fd) {
+static inline void fd_closep(const int *fd) {
         (void) fd_close(*fd);
 }
 
@@ -110,5 +114,6 @@ static inline const char *str_startswith(const char *s, const char *prefix) {
 
 /* errno of the call that just failed, as a negative number that is never 0. */
 static inline int errno_neg(void) {
-        return errno > 0 ? -errno : -EIO;
+        int r = -errno;
+        return r < 0 ? r : -EIO;
 }

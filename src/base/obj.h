@@ -9,9 +9,11 @@
 #define OBJ_CHECK(p, word) assert((p) && (p)->magic == (word))
 
 /* Casts userdata to TYPE* after checking its magic word. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): a type in parentheses declares nothing */
 #define OBJ_CAST(type, userdata, word) \
         ({                             \
                 type *_o = (userdata); \
                 OBJ_CHECK(_o, word);   \
                 _o;                    \
         })
+/* NOLINTEND(bugprone-macro-parentheses) */

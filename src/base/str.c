@@ -160,6 +160,7 @@ int hex_decode(const char *s, size_t n, uint8_t *ret) {
                 if (hex_digit(s[i]) < 0)
                         return -EINVAL;
         for (size_t i = 0; i < n / 2; i++)
-                ret[i] = (uint8_t) (hex_digit(s[2 * i]) << 4 | hex_digit(s[2 * i + 1]));
+                ret[i] = (uint8_t) ((unsigned) hex_digit(s[2 * i]) << 4 |
+                                    (unsigned) hex_digit(s[2 * i + 1]));
         return 0;
 }

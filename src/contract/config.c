@@ -193,6 +193,7 @@ static char *sibling(const char *path, const char *name) {
 }
 
 static int derive_data_dir(DaemonConfig *c) {
+        assert(c->db); /* has a default */
         if (c->data_dir)
                 return 0;
         if (!is_file(c->db))

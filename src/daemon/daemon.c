@@ -186,7 +186,7 @@ static int daemon_find_url(Daemon *d) {
                         struct sockaddr sa;
                         struct sockaddr_in in;
                         struct sockaddr_in6 in6;
-                } addr;
+                } addr = {};
                 char host[INET6_ADDRSTRLEN] = "127.0.0.1", literal[INET6_ADDRSTRLEN + 2] = "[";
                 socklen_t n = sizeof(addr);
 

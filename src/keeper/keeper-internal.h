@@ -161,8 +161,8 @@ void keeper_run_spawn(Keeper *k, KeeperRun *r, int job_fd);
 void keeper_run_status(Keeper *k, KeeperRun *r);
 /* Our child is a zombie: reap it and report. */
 void keeper_run_reap(Keeper *k, KeeperRun *r);
-/* Takes over the leader behind pidfd (ownership passes) if it is the one that adopt describes. */
-void keeper_run_adopt(Keeper *k, KeeperRun *r, const KeeperMsg *adopt, int pidfd);
+/* Takes over the leader behind pidfd (ownership passes) if it is the one that the message describes. */
+void keeper_run_adopt(Keeper *k, KeeperRun *r, const KeeperMsg *m, int pidfd);
 /* The pidfd of an adopted run is ready: hangup says that the process was reaped. */
 void keeper_run_leader_gone(Keeper *k, KeeperRun *r, bool hangup);
 

@@ -78,7 +78,7 @@ static int open_stream(Keeper *k, KeeperRun *r, unsigned stream, bool adopting) 
 int keeper_output_open(Keeper *k, KeeperRun *r, const int *fds, bool adopting) {
         int ret;
 
-        r->out[0].fifo = fds[KEEPER_FD_OUT - KEEPER_FD_OUT];
+        r->out[0].fifo = fds[0]; /* KEEPER_FD_OUT */
         r->out[1].fifo = fds[KEEPER_FD_ERR - KEEPER_FD_OUT];
         r->out[0].log = fds[KEEPER_FD_OUT_LOG - KEEPER_FD_OUT];
         r->out[1].log = fds[KEEPER_FD_ERR_LOG - KEEPER_FD_OUT];

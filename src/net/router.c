@@ -229,6 +229,7 @@ static void walk_take_value(Walk *w, Frame f) {
         if (f.node->kind == NODE_VALUE)
                 w->values[f.n_values - 1] = w->segments[f.depth - 1];
         else if (f.node->kind == NODE_REST) {
+                assert(f.depth < w->n_segments);
                 const char *from = w->segments[f.depth].p;
 
                 w->values[f.n_values - 1] = (Segment){ from, (size_t) (w->end - from) };

@@ -74,6 +74,7 @@ int connection_open(StoreConnection *c,
         (void) pthread_once(&once, configure_library);
         flags |= kind == STORE_CONNECTION_READER ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
         c->schema = schema;
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): an array of pointers is meant */
         c->statements = calloc(schema->n_statements, sizeof(*c->statements));
         if (!c->statements)
                 return -ENOMEM;

@@ -17,7 +17,8 @@ static const StoreMigration migrations[] = {
 };
 
 static const StoreStatement statements[_MEMORY_STATEMENT_MAX] = {
-#define STATEMENT(id, n, f, text) [id] = { .name = #id, .sql = text, .n_params = n, .flags = f },
+#define STATEMENT(id, n, f, text) \
+        [id] = { .name = #id, .sql = (text), .n_params = (n), .flags = (f) },
 #include "store/memory-statements.def"
 #undef STATEMENT
 };

@@ -21,7 +21,8 @@ static const StoreMigration migrations[] = {
 };
 
 static const StoreStatement statements[_STATE_STATEMENT_MAX] = {
-#define STATEMENT(id, n, f, text) [id] = { .name = #id, .sql = text, .n_params = n, .flags = f },
+#define STATEMENT(id, n, f, text) \
+        [id] = { .name = #id, .sql = (text), .n_params = (n), .flags = (f) },
 #include "store/state-statements.def"
 #undef STATEMENT
 };

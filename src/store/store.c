@@ -227,7 +227,7 @@ static int open_database(Store *s, char **ret_message) {
         StoreConnectionKind kind =
                 s->ram_folder ? STORE_CONNECTION_RAM_WRITER : STORE_CONNECTION_WRITER;
         unsigned version;
-        bool unclean;
+        bool unclean = false;
         int r;
 
         r = store_lock(s->path, &s->lock_fd, ret_message);

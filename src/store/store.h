@@ -161,7 +161,7 @@ typedef void (*StoreDoneFn)(int r, uint64_t commit, void *userdata);
  * call returns), or there will be no completion: -ENOMEM, -E2BIG (a value or the whole above 1 GB),
  * -EAGAIN (queue full), or the error of a failed commit while the completions of what it lost are
  * being delivered. done may be NULL. */
-int store_submit(Store *s, StoreTxn *t, StoreDoneFn done, void *userdata);
+int store_submit(Store *s, StoreTxn *txn, StoreDoneFn done, void *userdata);
 /* A completion behind everything submitted so far; costs no sync of its own. Errors as store_submit(). */
 int store_barrier(Store *s, StoreDoneFn done, void *userdata);
 /* Waits on the calling (loop) thread until all that is queued was committed and delivered: for
