@@ -11,6 +11,8 @@ import pytest
 
 from lib.agentd import wait_for
 
+pytestmark = pytest.mark.sanitized
+
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 FOREIGN_UID = 65534
 
@@ -132,32 +134,45 @@ def ask(way, method, path, body=None, with_token=False):
     c.request(method, path, body=json.dumps(body) if body else None, headers=h)
     r = c.getresponse(); r.read(); return r.status
 me, other = os.environ["AGENTD_SESSION_ID"], os.environ["OTHER"]
+told_apart = open("/proc/self/cgroup").read().split() != os.environ["TESTS_CGROUP"].split()
 out = {}
 for way in ("tcp", "unix"):
     for with_token in (False, True):
         k = way + ("+token" if with_token else "")
         out[k] = [ask(way, "GET", f"/sessions/{me}", None, with_token),
-                  ask(way, "POST", f"/sessions/{me}/messages", {"role": "user", "content": k}, with_token),
-                  ask(way, "GET", f"/sessions/{other}", None, with_token),
-                  ask(way, "POST", f"/sessions/{other}/messages", {"role": "user", "content": "hi"}, with_token),
-                  ask(way, "POST", "/sessions", {"name": "x", "model": "m"}, with_token),
-                  ask(way, "POST", "/shutdown", None, with_token),
-                  ask(way, "POST", "/tokens", {"scope": "admin"}, with_token)]
+                  ask(way, "POST", f"/sessions/{me}/messages", {"role": "user", "content": k}, with_token)]
+        if not with_token and not told_apart:
+            continue  # it is trusted, and what it would ask for would be done
+        out[k] += [ask(way, "GET", f"/sessions/{other}", None, with_token),
+                   ask(way, "POST", f"/sessions/{other}/messages", {"role": "user", "content": "hi"}, with_token),
+                   ask(way, "POST", "/sessions", {"name": "x", "model": "m"}, with_token),
+                   ask(way, "POST", "/shutdown", None, with_token),
+                   ask(way, "POST", "/tokens", {"scope": "admin"}, with_token)]
 print(json.dumps(out), flush=True)
 """
 
 
+def cgroups_are_ours():
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    return any(kind == "cgroup2" and os.access(where, os.W_OK) for _, where, kind, *_ in mounts)
+
+
 def test_an_agents_process_is_its_run_with_or_without_a_token(agentd):
     other = agentd.create("other")["session_id"]
-    s = agentd.run([sys.executable, "-c", AGENT_ASKS], agent={"restart": "no", "environment": {"OTHER": other}})["session_id"]
+    # Without cgroup v2 an agent's process can be told from its user's other programs by its token only.
+    cgroup = " ".join(pathlib.Path("/proc/self/cgroup").read_text().split())
+    s = agentd.run([sys.executable, "-c", AGENT_ASKS],
+                   agent={"restart": "no", "environment": {"OTHER": other, "TESTS_CGROUP": cgroup}})["session_id"]
     agentd.wait_session(s, lambda x: x["status"] in ("stopped", "error"))
     text = agentd.request("GET", f"/sessions/{s}/logs").body.decode()
     answers = json.loads(text.splitlines()[0])
     for way, got in answers.items():
-        own_get, own_post, other_get, other_post, create, shutdown, mint = got
+        own_get, own_post, *foreign = got
         assert (own_get, own_post) == (200, 201), (way, got)
-        if "token" not in way and not pathlib.Path("/sys/fs/cgroup").exists():
+        if not foreign:
+            assert "token" not in way and not cgroups_are_ours(), way
             continue
+        other_get, other_post, create, shutdown, mint = foreign
         assert other_get in (403, 404) and other_post in (403, 404), (way, got)
         assert create == 403 and shutdown == 403 and mint == 403, (way, got)
 
