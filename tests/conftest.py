@@ -22,6 +22,9 @@ def make_agentd(tmp_path):
     yield make
     for instance in made:
         instance.kill_everything()
+    for instance in made:
+        complaints = instance.complaints()
+        assert not complaints, "the programs complained:\n" + complaints
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ import pytest
 
 from lib.agentd import alive
 
+pytestmark = pytest.mark.sanitized
+
 
 def raw(agentd, data, seconds=30):
     s = socket.create_connection(("127.0.0.1", agentd.port), timeout=seconds)

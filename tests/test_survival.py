@@ -10,6 +10,8 @@ import pytest
 
 from lib.agentd import alive, wait_for
 
+pytestmark = pytest.mark.sanitized
+
 SLEEPER = ["/bin/sh", "-c", "echo up; exec sleep 1000"]
 AGENTS = pathlib.Path(__file__).parent / "agents"
 

@@ -9,6 +9,7 @@ is noted in AGENTD_ROUTES_SEEN (a file, if set), so that the run can tell which 
 import json
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -119,6 +120,12 @@ class Agentd:
 
     def log_text(self):
         return (self.folder / "agentd.log").read_text(errors="replace")
+
+    def complaints(self):
+        """What sanitizers and assertions said, from the first such line on."""
+        text = self.log_text()
+        found = re.search(r"^.*(Sanitizer|runtime error:|Assertion .* failed).*$", text, re.M)
+        return text[found.start():][:8000] if found else ""
 
     def version(self):
         return self.api("GET", "/version").json
