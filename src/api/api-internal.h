@@ -5,6 +5,7 @@
  *
  *   api.c         server and router
  *   dispatch.c    from a request to its handler: host, origin, caller, permission, input, session
+ *   hold.c        requests that come before the daemon is ready
  *   caller.c      who is asking
  *   input.c       fields into the input struct
  *   check.c       what a field table cannot say
@@ -22,6 +23,8 @@
 
 #define API_MAGIC      0x41504920U
 #define API_CALL_MAGIC 0x43414c4cU
+
+#define FOREIGN_CGROUPS 256
 
 #define API_REPLY_MAX ((size_t) 1 << 31) /* of one piece that must be whole */
 
@@ -50,6 +53,10 @@ struct Api {
         ListLink streams; /* ApiStream: what has no end of its own */
         unsigned n_streams, streams_max;
         bool is_quiescing;
+        bool was_ready; /* see hold.c */
+        ListLink held;
+        sd_event_source *held_timer;
+        uint64_t foreign_cgroups[FOREIGN_CGROUPS]; /* see caller.c */
         usec_t heartbeat, heartbeat_read_at; /* of the running sessions; the latter monotonic */
         Buf openapi;                         /* made when first asked for */
 };
@@ -76,7 +83,16 @@ extern const ApiHandler api_handlers[_ROUTE_MAX];
 
 /* ---- dispatch.c ---- */
 void api_request(HttpRequest *req, void *userdata);
+/* The rest of it, from "who is asking" on. */
+void api_dispatch(Api *a, HttpRequest *req);
 extern const char api_preflight; /* route data of OPTIONS */
+
+/* ---- hold.c ---- */
+
+/* Keeps a request until the runs of earlier daemons are known, then dispatches it. */
+void api_hold(Api *a, HttpRequest *req);
+/* Answers all that are held with an error. */
+void api_hold_drop(Api *a);
 
 /* ---- caller.c ---- */
 

@@ -44,6 +44,7 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
                 .openapi = BUF_INIT(API_REPLY_MAX),
         };
         list_init(&a->streams);
+        list_init(&a->held);
         if (!a->router)
                 return -ENOMEM;
         int r = add_routes(a);
@@ -72,6 +73,7 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
 void api_quiesce(Api *a) {
         OBJ_CHECK(a, API_MAGIC);
         a->is_quiescing = true;
+        api_hold_drop(a);
         LIST_FOREACH(l, &a->streams) {
                 ApiStream *s = LIST_ENTRY(l, ApiStream, link);
                 s->end(s);

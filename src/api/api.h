@@ -28,7 +28,9 @@ typedef struct ApiConfig {
         void (*shutdown)(void *userdata);
         /* Sends a signal to the agent's leader; negative errno. */
         int (*kill)(Session *s, int signo, void *userdata);
-        /* May be false while starting or stopping: GET /ready then says 503. */
+        /* False while starting or stopping: GET /ready then says 503. Before it was true for the
+         * first time every other request waits, because until then a run of an earlier daemon is
+         * not told from its user. */
         bool (*is_ready)(void *userdata);
         void *userdata;
 } ApiConfig;
@@ -36,6 +38,8 @@ typedef struct ApiConfig {
 int api_new(Api **ret, sd_event *event, const ApiConfig *config);
 Api *api_free(Api *a);
 DEFINE_CLEANUP(Api *, api_free);
+/* is_ready() is true from now on (until the daemon stops): requests that were held till then go on. */
+void api_became_ready(Api *a);
 /* Ends event streams, followed logs and waiting requests, and lets no new ones begin: before the
  * server is drained, which waits for every request under way. */
 void api_quiesce(Api *a);

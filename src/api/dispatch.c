@@ -186,8 +186,6 @@ static void run_public(Api *a, HttpRequest *req, const Route *route) {
 void api_request(HttpRequest *req, void *userdata) {
         Api *a = OBJ_CAST(Api, userdata, API_MAGIC);
         const Route *route = http_route_data(req);
-        ErrorId error = ERROR_UNAUTHORIZED;
-        ApiCaller caller = {};
 
         echo_request_id(req);
         if ((const void *) route == &api_preflight) {
@@ -200,6 +198,19 @@ void api_request(HttpRequest *req, void *userdata) {
                 run_public(a, req, route);
                 return;
         }
+        if (!a->was_ready && !a->config.is_ready(a->config.userdata)) {
+                api_hold(a, req);
+                return;
+        }
+        a->was_ready = true;
+        api_dispatch(a, req);
+}
+
+void api_dispatch(Api *a, HttpRequest *req) {
+        const Route *route = http_route_data(req);
+        ErrorId error = ERROR_UNAUTHORIZED;
+        ApiCaller caller = {};
+
         if (api_identify(a, req, &caller, &error) < 0) {
                 api_fail_request(req, error, NULL, NULL);
                 return;

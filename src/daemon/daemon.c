@@ -128,8 +128,11 @@ static bool api_is_ready(void *userdata) {
 static void on_keeper_ready(pid_t keeper, void *userdata) {
         Daemon *d = OBJ_CAST(Daemon, userdata, DAEMON_MAGIC);
         log_info("Keeper %d is there", (int) keeper);
-        if (!d->is_stopping)
-                d->is_ready = true;
+        if (d->is_stopping)
+                return;
+        d->is_ready = true;
+        if (d->api)
+                api_became_ready(d->api);
 }
 
 static void on_store_failed(int error, void *userdata) {
