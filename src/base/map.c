@@ -13,6 +13,7 @@
 
 #include "base/map.h"
 
+#include <pthread.h>
 #include <sodium.h>
 
 #define MAP_FIRST_SLOTS 16
@@ -35,8 +36,10 @@ struct Map {
 
 struct StrMap {
         Table table;
-        uint8_t hash_key[crypto_shorthash_KEYBYTES];
 };
+
+static uint8_t hash_key[crypto_shorthash_KEYBYTES];
+static pthread_once_t hash_key_once = PTHREAD_ONCE_INIT;
 
 /* The finaliser of MurmurHash3: ids that differ only in their upper bits must not meet. */
 static uint64_t mix(uint64_t x) {
@@ -177,12 +180,14 @@ bool map_next(const Map *m, size_t *cursor, uint64_t *ret_key, void **ret_value)
         return true;
 }
 
-StrMap *strmap_new(void) {
-        StrMap *m = sodium_init() < 0 ? NULL : calloc(1, sizeof(StrMap));
+static void hash_key_draw(void) {
+        (void) sodium_init();
+        crypto_shorthash_keygen(hash_key);
+}
 
-        if (m)
-                crypto_shorthash_keygen(m->hash_key);
-        return m;
+StrMap *strmap_new(void) {
+        (void) pthread_once(&hash_key_once, hash_key_draw);
+        return calloc(1, sizeof(StrMap));
 }
 
 StrMap *strmap_free(StrMap *m) {
@@ -192,24 +197,24 @@ StrMap *strmap_free(StrMap *m) {
         return NULL;
 }
 
-static uint64_t strmap_hash(const StrMap *m, const char *key) {
+static uint64_t strmap_hash(const char *key) {
         uint64_t hash;
 
         static_assert(sizeof(hash) == crypto_shorthash_BYTES, "the hash is one word");
-        (void) crypto_shorthash((uint8_t *) &hash, (const uint8_t *) key, strlen(key), m->hash_key);
+        (void) crypto_shorthash((uint8_t *) &hash, (const uint8_t *) key, strlen(key), hash_key);
         return hash != 0 ? hash : 1;
 }
 
 int strmap_put(StrMap *m, const char *key, void *value) {
-        return table_put(&m->table, strmap_hash(m, key), key, value);
+        return table_put(&m->table, strmap_hash(key), key, value);
 }
 
 void *strmap_get(const StrMap *m, const char *key) {
-        return table_get(&m->table, strmap_hash(m, key), key);
+        return table_get(&m->table, strmap_hash(key), key);
 }
 
 void *strmap_remove(StrMap *m, const char *key) {
-        return table_remove(&m->table, strmap_hash(m, key), key);
+        return table_remove(&m->table, strmap_hash(key), key);
 }
 
 size_t strmap_size(const StrMap *m) {

@@ -87,7 +87,9 @@ static void test_reals_are_shortest_and_never_infinite(void **state) {
 
 static void test_reals_read_back_as_the_same_number(void **state) {
         static const double numbers[] = {
-                1.0 / 3, DBL_MAX, DBL_MIN, 5e-324, 0.1 + 0.2, -0.0, 123456789.123456789
+                1.0 / 3,          DBL_MAX,   DBL_MIN,
+                5e-324,           0.1 + 0.2, -0.0,
+                999999999.999999, 0.0001,    123456789.123456789,
         };
 
         ARRAY_FOREACH(d, numbers) {
@@ -99,6 +101,23 @@ static void test_reals_read_back_as_the_same_number(void **state) {
                 assert_int_equal(json_real((JsonSpan){ b.data, b.len }, &back), 0);
                 assert_memory_equal(&back, d, sizeof(back));
         }
+}
+
+static void test_times_in_seconds_keep_their_microseconds(void **state) {
+        _cleanup_buf_ Buf b = BUF_INIT(1000);
+        JsonWriter w = JSON_WRITER(&b);
+
+        json_w_array_begin(&w);
+        json_w_real(&w, 12.000001);
+        json_w_real(&w, 1.5);
+        json_w_real(&w, 60);
+        json_w_real(&w, 0.05);
+        json_w_real(&w, 0.0001);
+        json_w_real(&w, 0.00001);
+        json_w_real(&w, 999999999.999999);
+        json_w_real(&w, 1e9);
+        json_w_array_end(&w);
+        assert_written(&b, "[12.000001,1.5,60.0,0.05,0.0001,1e-05,999999999.999999,1000000000.0]");
 }
 
 static void test_strings_escape_what_must_be_and_no_more(void **state) {
@@ -163,6 +182,7 @@ int main(void) {
                 cmocka_unit_test(test_integers_reach_both_ends),
                 cmocka_unit_test(test_reals_are_shortest_and_never_infinite),
                 cmocka_unit_test(test_reals_read_back_as_the_same_number),
+                cmocka_unit_test(test_times_in_seconds_keep_their_microseconds),
                 cmocka_unit_test(test_strings_escape_what_must_be_and_no_more),
                 cmocka_unit_test(test_broken_utf8_becomes_the_replacement_character),
                 cmocka_unit_test(test_any_bytes_survive_a_round_trip),
