@@ -17,7 +17,7 @@ from lib.agentd import alive, wait_for
 from lib.stream import BROKEN, Stream, follow
 
 COUNTER = ["/usr/bin/python3", "-uc",
-           "import time\nfor i in range(1, 100000):\n print('line', i, flush=True)\n time.sleep(0.001)"]
+           "import time\nfor i in range(1, 1000000):\n print('line', i, flush=True)\n time.sleep(0.001)"]
 sanitized = pytest.mark.sanitized
 
 
@@ -34,6 +34,14 @@ def append(agentd, session, text):
 
 def n_fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def kill_among_readings(agentd, got, times):
+    """Kills the daemon so many times, each time after its reader got something."""
+    for _ in range(times):
+        before = len(got)
+        wait_for(lambda: len(got) > before, what="the reader's progress")
+        kill_daemon(agentd)
 
 
 class Background(threading.Thread):
@@ -253,15 +261,13 @@ def test_follow_goes_on_with_what_comes(agentd, accept):
 
 def test_a_follower_with_a_cursor_misses_and_repeats_nothing_across_deaths(agentd):
     s = agentd.run(COUNTER)["session_id"]
-    wanted = 3000
-    reader = Background(follow, agentd, f"/sessions/{s}/logs?follow=1&lines=-1",
-                        lambda e: e["data"]["text"] == f"line {wanted}")
-    for _ in range(5):
-        kill_daemon(agentd)
-        time.sleep(0.2)  # so that lines are read between deaths
+    got, done = [], threading.Event()
+    reader = Background(follow, agentd, f"/sessions/{s}/logs?follow=1&lines=-1", lambda _: done.is_set(), None, got)
+    kill_among_readings(agentd, got, 5)
+    done.set()
     got, breaks = reader.result()
-    assert [e["data"]["text"] for e in got] == [f"line {i}" for i in range(1, wanted + 1)]
-    assert breaks >= 3 and len({e["id"] for e in got}) == wanted
+    assert [e["data"]["text"] for e in got] == [f"line {i}" for i in range(1, len(got) + 1)]
+    assert breaks >= 5 and len({e["id"] for e in got}) == len(got)
 
 
 # ---- events ----
@@ -342,17 +348,16 @@ def test_events_have_no_gap_across_deaths(agentd):
                 pass
         return n
     writer = Background(write)
-    reader = Background(follow, agentd, "/events", lambda e: e["event"] == "session.deleted", 60, first)
-    for _ in range(5):
-        kill_daemon(agentd)
-        time.sleep(0.1)  # so that events are read between deaths
+    got = []
+    reader = Background(follow, agentd, "/events", lambda e: e["event"] == "session.deleted", first, got)
+    kill_among_readings(agentd, got, 5)
     done.set()
     acknowledged = writer.result()
     agentd.api("DELETE", f"/sessions/{s}", expect=200)
     got, breaks = reader.result()
     assert [e["id"] for e in got] == [e["id"] for e in page(agentd, f"/events?after={first}")]
     assert sum(e["event"] == "message.appended" for e in got) >= acknowledged > 0
-    assert breaks >= 3 and "reset" not in {e["event"] for e in got}
+    assert breaks >= 5 and "reset" not in {e["event"] for e in got}
 
 
 def many_variables(session, n, length=200):

@@ -50,14 +50,14 @@ class Stream:
         return [next(events) for _ in range(n)]
 
 
-def follow(agentd, path, is_enough, accept_seconds=60, last=None):
+def follow(agentd, path, is_enough, last=None, got=None):
     """Reads events as a browser does: after each break it comes back with Last-Event-ID, until is_enough(event).
-    Returns the events and how often it had to come back."""
-    got, breaks = [], 0
+    Returns the events (got, which grows meanwhile) and how often it had to come back."""
+    got, breaks = [] if got is None else got, 0
     while True:
         try:
             headers = {"Last-Event-ID": last} if last else {}
-            with Stream(agentd, path, headers=headers, timeout=accept_seconds) as stream:
+            with Stream(agentd, path, headers=headers) as stream:
                 if stream.status != 200:
                     raise http.client.HTTPException(stream.status)
                 for event in stream.events():
