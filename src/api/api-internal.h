@@ -24,8 +24,6 @@
 #define API_MAGIC      0x41504920U
 #define API_CALL_MAGIC 0x43414c4cU
 
-#define FOREIGN_CGROUPS 256
-
 #define API_REPLY_MAX ((size_t) 1 << 31) /* of one piece that must be whole */
 
 typedef enum CallerKind {
@@ -56,7 +54,6 @@ struct Api {
         bool was_ready; /* see hold.c */
         ListLink held;
         sd_event_source *held_timer;
-        uint64_t foreign_cgroups[FOREIGN_CGROUPS]; /* see caller.c */
         usec_t heartbeat, heartbeat_read_at; /* of the running sessions; the latter monotonic */
         Buf openapi;                         /* made when first asked for */
 };

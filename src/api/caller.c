@@ -9,9 +9,6 @@
  *   3. The daemon's own user or root, by the kernel's word: over the unix socket always, over
  * loopback TCP unless the configuration closes that.
  *
- * Whether a cgroup lies below a run's cannot change while it exists, and ids are not used twice. So
- * what was found to be no run's is remembered: sup looks into the file system for it.
- *
  * Uids that were not known at accept are nobody's: a peer that already closed shows uid 0. */
 
 #include "api/api-internal.h"
@@ -40,15 +37,12 @@ static void be_run(const Session *s, uint64_t run, ApiCaller *ret) {
 
 /* 1: it is in the cgroup of a run of ours. */
 static int identify_cgroup(Api *a, const Peer *p, ApiCaller *ret, ErrorId *ret_error) {
-        uint64_t *foreign = &a->foreign_cgroups[p->cgroup_id % FOREIGN_CGROUPS];
+        uint64_t run = 0;
 
-        if (!(p->flags & PEER_HAS_CGROUP) || !a->config.sup || *foreign == p->cgroup_id)
+        if ((p->flags & PEER_HAS_CGROUP) && a->config.sup)
+                run = sup_manager_run_of_cgroup(a->config.sup, p->cgroup_id);
+        if (run == 0)
                 return 0;
-        uint64_t run = sup_manager_run_of_cgroup(a->config.sup, p->cgroup_id);
-        if (run == 0) {
-                *foreign = p->cgroup_id;
-                return 0;
-        }
         Session *s = session_of_run(a->sessions, run);
         if (!s) {
                 *ret_error = ERROR_STALE_TOKEN;
