@@ -13,8 +13,6 @@
  * Control characters and '%' in names are %XX. The folder itself is ".". A newer version of the format
  * will have another number in its first line and is refused. */
 
-#include <stdio.h>
-
 #include "base/str.h"
 #include "session/workspace-internal.h"
 
@@ -196,26 +194,44 @@ static bool path_is_sound(const char *path) {
         }
 }
 
-static int read_owner(const char *text, WorkspaceEntry *e) {
-        unsigned uid, gid;
-        int end = 0;
+/* A number up to max; *p behind it. */
+static int read_number(const char **p, int base, unsigned long max, unsigned *ret) {
+        char *end;
 
+        if (**p < '0' || **p > '9')
+                return -EBADMSG;
+        errno = 0;
+        unsigned long n = strtoul(*p, &end, base);
+        if (errno != 0 || n > max)
+                return -EBADMSG;
+        *p = end;
+        *ret = (unsigned) n;
+        return 0;
+}
+
+static int read_mode(const char *text, WorkspaceEntry *e) {
+        unsigned mode;
+        int r = read_number(&text, 8, MODES - 1, &mode);
+
+        if (r < 0 || *text != '\0')
+                return -EBADMSG;
+        e->mode = (uint16_t) mode;
+        return 0;
+}
+
+static int read_owner(const char *text, WorkspaceEntry *e) {
         if (streq(text, "-"))
                 return 0;
-        if (sscanf(text, "%u:%u%n", &uid, &gid, &end) != 2 || text[end] != '\0')
+        if (read_number(&text, 10, UINT32_MAX, &e->uid) < 0 || *text++ != ':' ||
+            read_number(&text, 10, UINT32_MAX, &e->gid) < 0 || *text != '\0')
                 return -EBADMSG;
         e->foreign = true;
-        e->uid = uid;
-        e->gid = gid;
         return 0;
 }
 
 static int read_line(char *line, Buf *path, WorkspaceEntry *ret) {
         char *save = NULL, *kind = strtok_r(line, " ", &save), *what = strtok_r(NULL, " ", &save);
         char *owner = strtok_r(NULL, " ", &save);
-        unsigned mode;
-        int end = 0;
-
         if (!owner || !save || *save == '\0')
                 return -EBADMSG;
         int r = name_index(kind_names, ELEMENTSOF(kind_names), kind);
@@ -225,10 +241,8 @@ static int read_line(char *line, Buf *path, WorkspaceEntry *ret) {
         if (ret->kind == WORKSPACE_SKIP) {
                 r = name_index(skip_names, ELEMENTSOF(skip_names), what);
                 ret->skip = (uint8_t) r;
-        } else if (sscanf(what, "%o%n", &mode, &end) == 1 && what[end] == '\0' && mode <= 03777)
-                ret->mode = (uint16_t) mode;
-        else
-                r = -EBADMSG;
+        } else
+                r = read_mode(what, ret);
         if (r >= 0)
                 r = read_owner(owner, ret);
         if (r >= 0)
@@ -263,17 +277,14 @@ static int take_line(WorkspaceList *l, size_t n_sorted, const WorkspaceEntry *li
 }
 
 static int read_usual(WorkspaceList *l, const char *line) {
+        const char *p = line ? str_startswith(line, "usual") : NULL;
         Usual usual;
-        int end = 0;
 
-        if (!line ||
-            sscanf(line, "usual %o %o %o%n", &usual.modes[CLASS_FILE], &usual.modes[CLASS_PROGRAM],
-                   &usual.modes[CLASS_FOLDER], &end) != _CLASS_MAX ||
-            line[end] != '\0')
-                return -EBADMSG;
         for (unsigned c = 0; c < _CLASS_MAX; c++)
-                if (usual.modes[c] >= MODES)
+                if (!p || *p++ != ' ' || read_number(&p, 8, MODES - 1, &usual.modes[c]) < 0)
                         return -EBADMSG;
+        if (*p != '\0')
+                return -EBADMSG;
         for (size_t i = 0; i < l->n; i++) {
                 WorkspaceEntry *e = &l->entries[i];
                 if (e->kind == WORKSPACE_FILE || e->kind == WORKSPACE_FOLDER)

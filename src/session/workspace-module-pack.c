@@ -229,10 +229,12 @@ int store_tidy(WorkspaceStore *s) {
         int r = store_list_packs(s->pack_dir, &l);
         if (r < 0)
                 return r;
-        qsort(l.packs, l.n, sizeof(Pack), compare_size);
+        if (l.n > 1)
+                qsort(l.packs, l.n, sizeof(Pack), compare_size);
         size_t n = choose_packs(&l);
         if (n == 0)
                 return 0;
+        assert(l.packs);
         r = merge_packs(s->pack_dir, &l, n, merged + strlen("pack-"));
         for (size_t i = 0; r >= 0 && i < n; i++)
                 /* the same objects have the same name: then it is the merged pack itself */
