@@ -125,6 +125,7 @@ static void random_pattern(Buf *out) {
         (void) buf_puts(out, roll(8) == 0 ? "\r\n" : "\n");
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): three deep */
 static void random_folder(const Place *p, const char *folder, unsigned depth) {
         for (unsigned i = 0; i < 5; i++) {
                 _cleanup_free_ char *path =
@@ -178,7 +179,7 @@ static char *join_sorted(char **names) {
         _cleanup_buf_ Buf out = BUF_INIT(SIZE_MAX / 2);
         size_t n = strv_length(names);
 
-        if (n > 0)
+        if (names)
                 qsort(names, n, sizeof(char *), compare_names);
         for (size_t i = 0; i < n; i++)
                 (void) buf_printf(&out, "%s\n", names[i]);
