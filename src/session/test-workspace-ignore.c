@@ -181,7 +181,7 @@ static char *join_sorted(char **names) {
 
         if (names)
                 qsort(names, n, sizeof(char *), compare_names);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; names && i < n; i++)
                 (void) buf_printf(&out, "%s\n", names[i]);
         return buf_take(&out, NULL);
 }
