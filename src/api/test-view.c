@@ -3,8 +3,6 @@
 /* What is written is what the tables say: every required member, no other, of the right kind; and a
  * session's state is the same whether it is made in one piece or in many. On a real store. */
 
-#include <stdio.h>
-
 #include "api/api-internal.h"
 #include "base/test.h"
 #include "store/schema-state.h"
@@ -215,18 +213,31 @@ static Session *make_session(Fixture *f) {
         return s;
 }
 
+/* "N xxx…", and a tool call "tN" with as long a result. */
 static void append(Fixture *f, Session *s, unsigned n, size_t size, bool with_call) {
-        _cleanup_free_ char *text = malloc(size + 64), *calls = malloc(size + 64);
-        size_t m = (size_t) snprintf(text, 64, "\"%u ", n);
+        _cleanup_buf_ Buf text = BUF_INIT(API_REPLY_MAX), calls = BUF_INIT(API_REPLY_MAX);
 
-        memset(text + m, 'x', size);
-        text[m + size] = '"';
-        size_t k = (size_t) snprintf(calls, 64, "[{\"name\":\"t%u\",\"result\":\"", n);
-        memset(calls + k, 'y', size);
-        memcpy(calls + k + size, "\"}]", 3);
-        wait_done(f, session_append(s, 0, "user", (JsonSpan){ text, m + size + 1 },
-                                    with_call ? (JsonSpan){ calls, k + size + 3 } : (JsonSpan){},
-                                    on_done, f));
+        (void) buf_printf(&text, "\"%04u", n);
+        (void) buf_printf(&calls, "[{\"name\":\"%04u\",\"result\":\"", n);
+        for (size_t i = 0; i < size; i++) {
+                (void) buf_putc(&text, 'x');
+                (void) buf_putc(&calls, 'y');
+        }
+        (void) buf_putc(&text, '"');
+        (void) buf_puts(&calls, "\"}]");
+        JsonSpan content = { text.data, text.len }, with = { calls.data, calls.len };
+        wait_done(f, session_append(s, 0, "user", content, with_call ? with : (JsonSpan){}, on_done,
+                                    f));
+}
+
+static unsigned number_of(JsonSpan string) {
+        char digits[5] = "";
+        uint64_t n = 0;
+
+        assert_true(string.n >= 6);
+        memcpy(digits, string.p + 1, 4);
+        assert_int_equal(str_to_u64(digits, &n), 0);
+        return (unsigned) n;
 }
 
 /* The whole text; *ret_pieces: in how many pieces it came. */
@@ -261,12 +272,12 @@ static void check_state(
         JsonIter it = json_iter(json_get(object, "messages"));
         for (; json_next(&it, NULL, &item); n++) {
                 check_members(&output_message, item);
-                assert_int_equal(strtoul(json_get(item, "content").p + 1, NULL, 10), n);
+                assert_int_equal(number_of(json_get(item, "content")), n);
         }
         assert_int_equal(n, last + 1);
         it = json_iter(json_get(object, "tool_history"));
         for (n = first; json_next(&it, NULL, &item); n++)
-                assert_int_equal(strtoul(json_get(item, "name").p + 2, NULL, 10), n);
+                assert_int_equal(number_of(json_get(item, "name")), n);
         assert_int_equal(n, last + 1);
 }
 
