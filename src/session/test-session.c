@@ -148,9 +148,10 @@ void settle(Fixture *f) {
         for (;;) {
                 Wait w = {};
                 session_manager_tick(f->m);
-                if (session_settle(f->m, NULL, wait_done, &w) == 1)
+                int r = session_settle(f->m, NULL, wait_done, &w);
+                if (r == 1)
                         return;
-                assert_return_code(await(f, 0, &w), 0);
+                assert_return_code(await(f, r, &w), 0);
         }
 }
 

@@ -31,21 +31,30 @@ VarsPending *vars_pending_free(VarsPending *p) {
         return NULL;
 }
 
+/* A ring: the session points to the newest, whose next is the oldest, so that adding takes one step
+ * however many are on their way, and so does taking out, because commits come in order. */
 void vars_pending_add(Session *s, VarsPending *p) {
-        VarsPending **tail = &s->vars_pending;
+        VarsPending *newest = s->vars_pending;
 
-        while (*tail)
-                tail = &(*tail)->next;
-        *tail = p;
+        p->next = newest ? newest->next : p;
+        if (newest)
+                newest->next = p;
+        s->vars_pending = p;
 }
 
 void vars_pending_done(Session *s, VarsPending *p) {
-        VarsPending **at = &s->vars_pending;
+        VarsPending *before = s->vars_pending;
 
-        while (*at && *at != p)
-                at = &(*at)->next;
-        if (*at)
-                *at = p->next;
+        assert(before);
+        while (before->next != p)
+                before = before->next;
+        if (before == p)
+                s->vars_pending = NULL;
+        else {
+                before->next = p->next;
+                if (s->vars_pending == p)
+                        s->vars_pending = before;
+        }
         vars_pending_free(p);
 }
 
@@ -137,14 +146,22 @@ static int changes_load(SessionManager *m, uint64_t vars, Changes *c) {
         return r;
 }
 
+static VarsPending *pending_oldest(const Session *s) {
+        return s->vars_pending ? s->vars_pending->next : NULL;
+}
+
+static VarsPending *pending_newer(const Session *s, const VarsPending *p) {
+        return p == s->vars_pending ? NULL : p->next;
+}
+
 /* The session's variables now, with what is on its way on the present branch. */
 static int changes_now(Session *s, Changes *c) {
-        VarsPending *first = s->vars_pending;
+        VarsPending *first = pending_oldest(s);
 
         while (first && first->branch != s->info.branch)
-                first = first->next;
+                first = pending_newer(s, first);
         int r = changes_load(s->manager, first ? first->base : s->info.vars, c);
-        for (VarsPending *p = first; r >= 0 && p; p = p->next)
+        for (VarsPending *p = first; r >= 0 && p; p = pending_newer(s, p))
                 r = changes_put(c, p->name, (JsonSpan){ p->value, p->n_value }, true);
         return r;
 }
