@@ -1,25 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""An agent without a model: it reads the text files of its workspace one by one and writes down what it found.
+"""An agent without a model: reads the text files of its workspace one by one and writes down what it found.
 
-For each file: do the work, write notes/FILE, keep the result in memory, append a message, and only then move its place (a
-variable) forward. Killed at any moment and started again, it goes on with the file it had not finished, and says nothing twice. It
-knows the daemon by three variables that every agent gets. READER_PAUSE: seconds between files (1)."""
-import collections
-import http.client
-import json
-import os
-import re
-import sys
-import time
-import urllib.error
-import urllib.request
+For each file: the work, a note, an entry in memory, a message, and only then its place (a variable) moves on. Killed at any
+moment and started again it goes on with the file it had not finished and says nothing twice. READER_PAUSE: seconds between files."""
+import collections, http.client, json, os, pathlib, re, time, urllib.error, urllib.request
 
-SESSION = f"{os.environ['AGENTD_URL'].rstrip('/')}/sessions/{os.environ['AGENTD_SESSION_ID']}"
+SESSION = f"{os.environ['AGENTD_URL']}/sessions/{os.environ['AGENTD_SESSION_ID']}"
 HEADERS = {"Authorization": f"Bearer {os.environ['AGENTD_TOKEN']}", "Content-Type": "application/json"}
 OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-COMMON = set("about after also and are been before but can for from has have into its more not one only other that the their them "
-             "then there these they this was what when where which will with you your".split())
 
 
 def ask(method, path, body=None):
@@ -31,22 +20,21 @@ def ask(method, path, body=None):
     except urllib.error.HTTPError as e:
         if e.code == 404 and method == "GET":
             return None
-        if e.code in (429, 502, 503, 504):
-            raise ConnectionError(f"{e.code} {e.reason}") from e
-        raise SystemExit(f"{method} {path}: {e.code} {e.read().decode(errors='replace')}") from e
+        if e.code < 500:
+            raise SystemExit(f"{method} {path}: {e.code} {e.read().decode(errors='replace')}")
+        raise
 
 
 def insist(action, *arguments):
-    """Calls again while the daemon is away, for two minutes. The action must bear being repeated."""
-    deadline, pause = time.monotonic() + 120, 0.05
+    """Again and again while the daemon is away, for two minutes: the action must bear being repeated."""
+    end = time.monotonic() + 120
     while True:
         try:
             return action(*arguments)
         except (OSError, http.client.HTTPException, ValueError) as e:
-            if time.monotonic() > deadline:
-                raise SystemExit(f"the daemon does not answer: {e}") from e
-            time.sleep(pause)
-            pause = min(pause * 2, 2)
+            if time.monotonic() > end:
+                raise SystemExit(f"the daemon does not answer: {e}")
+            time.sleep(0.1)
 
 
 def say_once(name, text):
@@ -56,49 +44,27 @@ def say_once(name, text):
         ask("POST", "/messages", {"role": "assistant", "content": f"{name}: {text}"})
 
 
-def text_files():
-    for folder, folders, names in os.walk("."):
-        folders[:] = [f for f in folders if not f.startswith(".") and os.path.join(folder, f) != "./notes"]
-        for name in names:
-            if name.endswith((".md", ".txt", ".rst")) and not name.startswith("."):
-                yield os.path.relpath(os.path.join(folder, name))
-
-
 def study(text):
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    headings = [line.lstrip("# ") for line in lines if line.startswith("#")]
-    words = re.findall(r"[^\W\d_]+", text.lower())
+    words = re.findall(r"[^\W\d_]{4,}", text.lower())
     sentences = re.split(r"(?<=[.!?])\s+", " ".join(line for line in lines if not line.startswith("#")))
-    often = collections.Counter(w for w in words if len(w) > 2 and w not in COMMON).most_common(5)
-    return {"title": (headings or lines or ["(empty)"])[0], "words": len(words), "headings": len(headings),
-            "most_used": [f"{word} ({n})" for word, n in often], "longest_sentence": max(sentences, key=len)[:400]}
+    return {"title": next((line.lstrip("# ") for line in lines), "(empty)"), "words": len(text.split()),
+            "most_used": [word for word, _ in collections.Counter(words).most_common(5)],
+            "longest_sentence": max(sentences, key=len)[:400]}
 
 
-def write_note(name, found):
-    os.makedirs("notes", exist_ok=True)
-    note = os.path.join("notes", name.replace("%", "%25").replace("/", "%2F"))
-    with open(note + ".new", "w", encoding="utf-8") as f:
-        f.writelines(f"{key}: {', '.join(value) if isinstance(value, list) else value}\n" for key, value in found.items())
-    os.replace(note + ".new", note)
-
-
-def main():
-    place = (insist(ask, "GET", "/variables/place") or {}).get("value") or ""
-    print(f"starting behind {place!r}" if place else "starting at the beginning", flush=True)
-    files = sorted(text_files())
-    for number, name in enumerate(files, 1):
-        if name <= place:
-            continue
-        with open(name, encoding="utf-8", errors="replace") as f:
-            found = study(f.read())
-        write_note(name, found)
-        insist(ask, "POST", "/memory", {"key": f"reader:{name}", "value": found})
-        insist(say_once, name, f"{found['title']}, {found['words']} words, mostly {', '.join(found['most_used']) or 'nothing'}")
-        insist(ask, "PUT", "/variables/place", name)
-        print(f"[{number}/{len(files)}] {name}: {found['words']} words", flush=True)
-        time.sleep(float(os.environ.get("READER_PAUSE") or 1))
-    print(f"all {len(files)} files are read", flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+place = (insist(ask, "GET", "/variables/place") or {}).get("value") or ""
+files = sorted(str(f) for f in pathlib.Path().rglob("*") if f.suffix in (".md", ".txt", ".rst") and f.parts[0] != "notes")
+print(f"going on behind {place}" if place else "starting at the beginning", flush=True)
+for number, name in enumerate(files, 1):
+    if name <= place:
+        continue
+    found = study(pathlib.Path(name).read_text(errors="replace"))
+    pathlib.Path("notes").mkdir(exist_ok=True)
+    pathlib.Path("notes", name.replace("/", "%2F") + ".json").write_text(json.dumps(found, indent=1) + "\n")
+    insist(ask, "POST", "/memory", {"key": f"reader:{name}", "value": found})
+    insist(say_once, name, f"{found['title']}, {found['words']} words, mostly {', '.join(found['most_used'])}")
+    insist(ask, "PUT", "/variables/place", name)
+    print(f"[{number}/{len(files)}] {name}: {found['words']} words", flush=True)
+    time.sleep(float(os.environ.get("READER_PAUSE") or 1))
+print(f"all {len(files)} files are read", flush=True)

@@ -220,7 +220,7 @@ def test_values_come_back_byte_for_byte(healthy):
                   '"\U0001f600"', "null", "true", '""', '{"k" : [ ] }'):
         healthy.api("POST", f"/sessions/{s}/memory", f'{{"key":"k","value":{value}}}', expect=201)
         assert f'"value":{value}'.encode() in healthy.request("GET", f"/sessions/{s}/memory?key=k").body
-        healthy.api("PUT", f"/sessions/{s}/variables/v", f'{{"value":{value}}}', expect=200)
+        healthy.api("PUT", f"/sessions/{s}/variables/v", value, expect=200)
         assert f'"value":{value}'.encode() in healthy.request("GET", f"/sessions/{s}/variables/v").body
 
 
