@@ -478,6 +478,10 @@ void agents_shutdown(Agents *a, void (*done)(unsigned kept, void *userdata), voi
 
 /* ---- object ---- */
 
+unsigned agents_count(const Agents *a) {
+        return (unsigned) map_size(a->units);
+}
+
 int agents_kill(Agents *a, Session *s, int signo) {
         AgentUnit *u = unit_of_run(a, session_info(s)->run);
         return u && u->sup ? sup_run_signal(u->sup, signo) : -ESRCH;

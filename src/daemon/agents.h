@@ -34,6 +34,9 @@ void agents_found(Session *s, const RunInfo *run, void *userdata);
 void agents_on_keeper_ready(Agents *a, void (*fn)(pid_t keeper, void *userdata), void *userdata);
 void agents_on_terminate(Agents *a, void (*fn)(void *userdata), void *userdata);
 
+/* Runs that are not over. */
+unsigned agents_count(const Agents *a);
+
 /* -ESRCH: no process. */
 int agents_kill(Agents *a, Session *s, int signo);
 
