@@ -2,8 +2,12 @@
 
 /* Configurations: model, system prompt, tools and unit keys, one immutable row for each version, so
  * that a checkpoint and a branch name the one they were made with. They are not kept in memory: a
- * thousand system prompts would be the largest thing in the daemon, and a row is read in
- * microseconds when somebody looks. Only whether there is a command is known for each session. */
+ * thousand system prompts would be the largest thing in the daemon. Only whether there is a command
+ * is known for each session.
+ *
+ * The few that were looked at lately are kept if they are small: every GET of a session shows its
+ * configuration, and the query was a sixth of that request. A row never changes and its id is never
+ * used again, so nothing has to be taken out for being old. */
 
 #include "session/session-internal.h"
 
@@ -43,29 +47,72 @@ static void keep_span(char **at, JsonSpan from, JsonSpan *ret) {
         *at += from.n;
 }
 
-int session_config(SessionManager *m, uint64_t config, ConfigInfo *ret) {
-        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+static size_t spans_size(const ConfigInfo *c) {
+        return c->system_prompt.n + c->tools.n + c->agent.n;
+}
+
+static int config_copy(const ConfigInfo *from, ConfigInfo *ret) {
         _cleanup_(config_info_done) ConfigInfo info = {};
 
+        info.model = from->model ? strdup(from->model) : NULL;
+        info.memory = malloc(spans_size(from) + 1);
+        if (!info.memory || (from->model && !info.model))
+                return -ENOMEM;
+        char *at = info.memory;
+        keep_span(&at, from->system_prompt, &info.system_prompt);
+        keep_span(&at, from->tools, &info.tools);
+        keep_span(&at, from->agent, &info.agent);
+        *ret = info;
+        info = (ConfigInfo){};
+        return 0;
+}
+
+/* ---- those that were looked at lately ---- */
+
+static CachedConfig *cache_place(SessionManager *m, uint64_t config) {
+        /* ids of one millisecond differ in their lowest bits, ids of different ones above bit 22 */
+        return &m->config_cache[(config ^ config >> 22) % CONFIG_CACHE_PLACES];
+}
+
+/* Without memory for it there is just nothing kept. */
+static void cache_put(SessionManager *m, uint64_t config, const ConfigInfo *info) {
+        CachedConfig *place = cache_place(m, config);
+        ConfigInfo copy;
+
+        if (spans_size(info) > CONFIG_CACHE_BYTES_MAX || config_copy(info, &copy) < 0)
+                return;
+        config_info_done(&place->info);
+        *place = (CachedConfig){ config, copy };
+}
+
+void config_cache_done(SessionManager *m) {
+        ARRAY_FOREACH(place, m->config_cache)
+                config_info_done(&place->info);
+}
+
+int session_config(SessionManager *m, uint64_t config, ConfigInfo *ret) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        const char *model;
+
         OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        const CachedConfig *place = cache_place(m, config);
+        if (config != 0 && place->id == config)
+                return config_copy(&place->info, ret);
+
         int r = STORE_QUERY(m->reader, &c, STATE_CONFIG_ONE, STORE_ID(config));
         if (r >= 0)
                 r = store_next(c);
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
-        const char *model = store_text(c, 3, NULL);
-        JsonSpan prompt = store_span(c, 4), tools = store_span(c, 5), agent = store_span(c, 6);
-        info.model = model ? strdup(model) : NULL;
-        info.memory = malloc(prompt.n + tools.n + agent.n + 1);
-        if (!info.memory || (model && !info.model))
-                return -ENOMEM;
-        char *at = info.memory;
-        keep_span(&at, prompt, &info.system_prompt);
-        keep_span(&at, tools, &info.tools);
-        keep_span(&at, agent, &info.agent);
-        *ret = info;
-        info = (ConfigInfo){};
-        return 0;
+        model = store_text(c, 3, NULL);
+        ConfigInfo row = {
+                .model = (char *) (uintptr_t) model,
+                .system_prompt = store_span(c, 4),
+                .tools = store_span(c, 5),
+                .agent = store_span(c, 6),
+        };
+        cache_put(m, config, &row);
+        return config_copy(&row, ret);
 }
 
 /* ---- editing ---- */

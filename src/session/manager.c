@@ -135,6 +135,7 @@ SessionManager *session_manager_free(SessionManager *m) {
         tokens_free(m);
         namespaces_free(m);
         subscriptions_free(m);
+        config_cache_done(m);
         map_free(m->by_id);
         map_free(m->by_run);
         map_free(m->run_tokens);

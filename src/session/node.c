@@ -63,13 +63,30 @@ static int append_txn(
         return 0;
 }
 
-int session_append(Session *s,
-                   uint64_t run,
-                   const char *role,
-                   JsonSpan content,
-                   JsonSpan tool_calls,
-                   SessionDoneFn done,
-                   void *userdata) {
+static NodeInfo appended(const SessionTxn *t, uint64_t run, const char *role) {
+        const SessionInfo *old = &t->session->info, *next = &t->next;
+
+        return (NodeInfo){
+                .id = next->head,
+                .parent = old->head,
+                .session = next->id,
+                .run = run,
+                .depth = next->message_count,
+                .tool_calls = next->tool_call_count,
+                .time = t->now,
+                .role = role,
+                .kind = NODE_MESSAGE,
+        };
+}
+
+int session_append_node(Session *s,
+                        uint64_t run,
+                        const char *role,
+                        JsonSpan content,
+                        JsonSpan tool_calls,
+                        NodeInfo *ret,
+                        SessionDoneFn done,
+                        void *userdata) {
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
@@ -87,7 +104,25 @@ int session_append(Session *s,
         r = append_txn(t, id, run, role, content, tool_calls);
         if (r < 0)
                 return r;
-        return session_txn_submit(TAKE_PTR(t), id, done, userdata);
+        NodeInfo node = appended(t, run, role);
+        node.content = content.p ? content : JSON_NULL;
+        node.calls = tool_calls;
+        r = session_txn_submit(TAKE_PTR(t), id, done, userdata);
+        if (r == 0)
+                *ret = node;
+        return r;
+}
+
+int session_append(Session *s,
+                   uint64_t run,
+                   const char *role,
+                   JsonSpan content,
+                   JsonSpan tool_calls,
+                   SessionDoneFn done,
+                   void *userdata) {
+        NodeInfo node;
+
+        return session_append_node(s, run, role, content, tool_calls, &node, done, userdata);
 }
 
 /* ---- reading ---- */

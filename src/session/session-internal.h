@@ -54,7 +54,7 @@ struct Session {
         SessionOp *ops;    /* the first one runs, the others wait */
         OpenRun *open_run; /* info.run, while that is open */
         JumpPath *jump;    /* of info.head; NULL: not known */
-        VarsPending *vars_pending;
+        VarsPending *vars_pending; /* the newest of a ring, see vars.c */
         usec_t changed_since; /* monotonic, of the first change after the newest checkpoint; 0: none */
         uint8_t vars_since; /* of info.vars: versions since the last snapshot */
         bool is_tainted;    /* a transaction failed: memory must be read again */
@@ -75,6 +75,14 @@ struct Namespace {
         bool is_stored, is_submitted;
         char name[];
 };
+
+#define CONFIG_CACHE_PLACES    64
+#define CONFIG_CACHE_BYTES_MAX ((size_t) 4 << 10) /* of one */
+
+typedef struct CachedConfig {
+        uint64_t id; /* 0: none */
+        ConfigInfo info;
+} CachedConfig;
 
 struct SessionManager {
         uint32_t magic;
@@ -113,6 +121,7 @@ struct SessionManager {
         IntentList void_intents; /* of verbs that failed: removed by the next transaction */
         Session **tainted;
         size_t n_tainted, cap_tainted;
+        CachedConfig config_cache[CONFIG_CACHE_PLACES]; /* see config.c */
         bool is_shutting_down;
         bool is_closing; /* being freed: nobody is called but for completions */
         char boot_id[40];
@@ -291,6 +300,7 @@ VarsPending *vars_pending_free(VarsPending *p);
 /* ---- config.c ---- */
 
 bool config_has_command(JsonSpan agent);
+void config_cache_done(SessionManager *m);
 uint64_t config_add(SessionTxn *t,
                     uint64_t parent,
                     const char *model,

@@ -351,6 +351,16 @@ int session_append(Session *s,
                    JsonSpan tool_calls,
                    SessionDoneFn done,
                    void *userdata);
+/* The same; *ret is what the node is once done says so, with the caller's role and spans. It spares
+ * reading back what the caller still has. */
+int session_append_node(Session *s,
+                        uint64_t run,
+                        const char *role,
+                        JsonSpan content,
+                        JsonSpan tool_calls,
+                        NodeInfo *ret,
+                        SessionDoneFn done,
+                        void *userdata);
 
 /* For all readers with a function: a result of fn other than 0 ends the reading and is returned.
  *
