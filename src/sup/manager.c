@@ -284,27 +284,50 @@ int sup_manager_quit(SupManager *m, bool keep) {
 
 /* ---- who does a cgroup belong to ---- */
 
-static SupRun *find_by_walk(SupManager *m, uint64_t cgroup) {
+/* 1: found; 0: in none of them; negative: one could not be looked into. */
+static int find_by_walk(SupManager *m, uint64_t cgroup, SupRun **ret) {
         size_t cursor = 0;
+        int failed = 0;
         void *value;
 
         while (map_next(m->runs, &cursor, NULL, &value)) {
                 SupRun *r = OBJ_CAST(SupRun, value, SUP_RUN_MAGIC);
-                if (r->cgroup && cgroup_contains(r->cgroup, cgroup) > 0)
-                        return r;
+                int found = r->cgroup ? cgroup_contains(r->cgroup, cgroup) : 0;
+                if (found > 0) {
+                        *ret = r;
+                        return 1;
+                }
+                failed = MIN(failed, found);
         }
-        return NULL;
+        return failed;
 }
 
-uint64_t sup_manager_run_of_cgroup(SupManager *m, uint64_t cgroup_id) {
+/* Agents with the right to do so make cgroups of their own below theirs. When there are no more
+ * folders than runs nobody did, and the walk is spared. */
+static int find_below_runs(SupManager *m, uint64_t cgroup, SupRun **ret) {
         unsigned n;
+        int r = cgroups_count(m->cgroups, &n);
+
+        if (r < 0 || n <= map_size(m->by_cgroup))
+                return r;
+        return find_by_walk(m, cgroup, ret);
+}
+
+/* Every request asks, and most come from no agent: counting folders each time was a third of what a
+ * read costs. The kernel neither moves a cgroup nor gives its id to another, so one that is in none
+ * of the runs' stays so until a run is added. What could not be found out is not remembered. */
+uint64_t sup_manager_run_of_cgroup(SupManager *m, uint64_t cgroup_id) {
+        uint64_t *foreign = &m->foreign_cgroups[cgroup_id % ELEMENTSOF(m->foreign_cgroups)];
 
         if (!m->cgroups || cgroup_id == 0)
                 return 0;
         SupRun *r = map_get(m->by_cgroup, cgroup_id);
-        /* Agents with the right to do so make cgroups of their own below theirs. When there are no
-         * more folders than runs nobody did, and the walk is spared. */
-        if (!r && cgroups_count(m->cgroups, &n) == 0 && n > map_size(m->by_cgroup))
-                r = find_by_walk(m, cgroup_id);
+        if (!r && *foreign != cgroup_id && find_below_runs(m, cgroup_id, &r) == 0)
+                *foreign = cgroup_id;
         return r && !r->stray ? r->id : 0;
+}
+
+int manager_add_cgroup(SupManager *m, uint64_t cgroup_id, SupRun *run) {
+        memset(m->foreign_cgroups, 0, sizeof(m->foreign_cgroups));
+        return map_put(m->by_cgroup, cgroup_id, run);
 }

@@ -161,7 +161,7 @@ int run_attach_cgroup(SupRun *r) {
 
         int e = cgroup_id(r->cgroup, &r->identity.cgroup_id);
         if (e >= 0)
-                e = map_put(m->by_cgroup, r->identity.cgroup_id, r);
+                e = manager_add_cgroup(m, r->identity.cgroup_id, r);
         if (e >= 0)
                 e = cgroup_watch(r->cgroup, m->event, &r->cgroup_source, on_cgroup_event, r);
         return e < 0 ? e : 0;

@@ -195,6 +195,7 @@ struct SupManager {
         KeeperLink link;
         Map *runs;      /* id → SupRun */
         Map *by_cgroup; /* cgroup id → SupRun */
+        uint64_t foreign_cgroups[64]; /* see sup_manager_run_of_cgroup() */
         ListLink queue, notices;
         Heap timers;
         sd_event_source *timer_source, *work_source;
@@ -205,5 +206,6 @@ struct SupManager {
 /* Calls of the owner come from the loop only: asks for one. */
 void manager_wake(SupManager *m);
 void manager_notice(SupRun *r);
+int manager_add_cgroup(SupManager *m, uint64_t cgroup_id, SupRun *run);
 int manager_set_timer(SupManager *m, HeapItem *item, usec_t deadline);
 void manager_clear_timer(SupManager *m, HeapItem *item);
