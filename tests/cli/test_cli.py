@@ -175,7 +175,10 @@ def test_a_start_between_two_keepers_takes_nothing_away(agentd):
 
     def has_a_socket():
         fds = f"/proc/{start.pid}/fd"
-        return any(os.readlink(f"{fds}/{fd}").startswith("socket:") for fd in os.listdir(fds))
+        try:
+            return any(os.readlink(f"{fds}/{fd}").startswith("socket:") for fd in os.listdir(fds))
+        except FileNotFoundError:
+            return False  # one was closed meanwhile
     wait_for(has_a_socket, what="its question to the daemon, or its own sockets")
     os.kill(daemon, signal.SIGCONT)
     _, err = start.communicate(timeout=60)
