@@ -20,6 +20,7 @@
 #include <sys/pidfd.h>
 
 #include "base/fs.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "exec/exec-internal.h"
 
@@ -32,30 +33,14 @@ typedef struct Walk {
         int signo;
 } Walk;
 
-static pid_t parent_of(pid_t pid) {
-        _cleanup_free_ char *text = NULL;
-        char path[64];
-        int parent = -1;
-
-        (void) snprintf(path, sizeof(path), "/proc/%d/stat", (int) pid);
-        if (fs_read_file(AT_FDCWD, path, 4096, &text, NULL) < 0)
-                return -1;
-        /* The name may hold anything, a parenthesis too: the last one ends it. */
-        const char *p = strrchr(text, ')');
-        if (!p || sscanf(p, ") %*c %d", &parent) != 1)
-                return -1;
-        return parent;
-}
-
 static void visit(Walk *w, pid_t pid, pid_t parent) {
         _cleanup_close_ int pidfd = -EBADF;
-        pid_t now;
+        ProcStat stat;
 
         pidfd = pidfd_open(pid, 0);
         if (pidfd < 0)
                 return;
-        now = parent_of(pid);
-        if (now != parent && now != getpid())
+        if (proc_stat(pid, &stat) < 0 || (stat.ppid != parent && stat.ppid != getpid()))
                 return;
         if (w->n < WALK_MAX)
                 w->todo[w->n++] = pid;

@@ -11,16 +11,17 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
+#include "base/proc.h"
 #include "keeper/keeper-internal.h"
 
 static bool is_the_one(const KeeperMsg *m, int pidfd) {
-        KeeperProcStat stat;
+        ProcStat stat;
         struct stat st;
 
         if (fstat(pidfd, &st) < 0 || st.st_ino != m->adopt.pidfd_id)
                 return false;
         /* Gone altogether is no contradiction: then the pidfd knows how it ended. */
-        return keeper_proc_stat(m->adopt.pid, &stat) < 0 || stat.start_time == m->adopt.start_time;
+        return proc_stat(m->adopt.pid, &stat) < 0 || stat.start_time == m->adopt.start_time;
 }
 
 void keeper_run_adopt(Keeper *k, KeeperRun *r, const KeeperMsg *m, int pidfd) {

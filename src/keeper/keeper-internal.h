@@ -175,16 +175,6 @@ typedef struct KeeperExit {
 /* How did a process that is not our child end? -EAGAIN: it is a zombie whose status we may not
  * read; wait until it is reaped (only if reaped is false). Source UNKNOWN is a success. */
 int keeper_exit_of(int pidfd, pid_t pid, uint64_t start_time, bool reaped, KeeperExit *ret);
-/* /proc/PID/stat, the fields that matter here. -ESRCH: no such process. */
-typedef struct KeeperProcStat {
-        char state;
-        uint64_t start_time; /* field 22, clock ticks since boot */
-        int exit_status;     /* field 52, as of waitpid(); zombies only */
-        bool readable;       /* the kernel let us see field 52 */
-} KeeperProcStat;
-int keeper_proc_stat(pid_t pid, KeeperProcStat *ret);
-/* Reads the text of a stat file, n bytes; -EBADMSG. */
-int keeper_proc_stat_parse(const char *text, KeeperProcStat *ret);
 /* In a fresh child: what must not be inherited from the keeper. Async-signal-safe. */
 void keeper_child_reset(const Keeper *k);
 

@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/proc.h"
 #include "exec/job.h"
 #include "keeper/keeper-internal.h"
 
@@ -71,7 +72,7 @@ static _Noreturn void child_main(const Keeper *k, int job_fd, int status_fd) {
 /* End of what runs in the child. */
 
 static int identify(KeeperRun *r) {
-        KeeperProcStat stat;
+        ProcStat stat;
         struct stat st;
         int ret;
 
@@ -79,7 +80,7 @@ static int identify(KeeperRun *r) {
         if (r->pidfd < 0 || fstat(r->pidfd, &st) < 0)
                 return errno_neg();
         r->slot.pidfd_id = st.st_ino;
-        ret = keeper_proc_stat(r->slot.pid, &stat);
+        ret = proc_stat(r->slot.pid, &stat);
         if (ret < 0)
                 return ret;
         r->slot.start_time = stat.start_time;

@@ -230,28 +230,6 @@ static void test_new_keeper_waits_for_the_lock_of_the_old(void **state) {
         (void) rig_expect(rig, KEEPER_SLOTS_END, 0);
 }
 
-static void test_stat_line_is_parsed_whatever_the_name(void **state) {
-        static const char *const tail =
-                " Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4711 20 21 22 23 24 25 26 27 28 29 30 31 "
-                "1 33 34 35 36 37 38 39 40 41 42 43 44 45 46 47 48 9472\n";
-        static const char *const names[] = { "sleep", "a b", ") Z 1 (", "((", "" };
-        KeeperProcStat stat;
-
-        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
-                _cleanup_free_ char *line = str_printf("77 (%s)%s", names[i], tail);
-
-                assert_int_equal(keeper_proc_stat_parse(line, &stat), 0);
-                assert_int_equal(stat.state, 'Z');
-                assert_int_equal(stat.start_time, 4711);
-                assert_int_equal(stat.exit_status, 9472);
-                assert_true(stat.readable);
-        }
-        assert_int_equal(keeper_proc_stat_parse("", &stat), -EBADMSG);
-        assert_int_equal(keeper_proc_stat_parse("1 (x", &stat), -EBADMSG);
-        assert_int_equal(keeper_proc_stat_parse("1 (x)", &stat), -EBADMSG);
-        assert_int_equal(keeper_proc_stat_parse("1 (x) S 1 2 3", &stat), -EBADMSG);
-}
-
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, rig_setup, rig_teardown)
 
 int main(void) {
@@ -263,7 +241,6 @@ int main(void) {
                 TEST(test_run_whose_start_nobody_saw_does_not_begin),
                 TEST(test_index_covers_all_bytes_after_adoption),
                 TEST(test_new_keeper_waits_for_the_lock_of_the_old),
-                cmocka_unit_test(test_stat_line_is_parsed_whatever_the_name),
         };
 
         return cmocka_run_group_tests_name("keeper-adopt", tests, NULL, NULL);

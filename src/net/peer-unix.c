@@ -1,48 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The process at the other end of a unix socket. SO_PEERCRED is what it was when it connected, which
- * no later exec or setuid changes. Its cgroup is asked through a pidfd:
+/* The process at the other end of a unix socket. SO_PEERCRED is what it was when it connected,
+ * which no later exec or setuid changes. Its cgroup is asked through a pidfd:
  *
  *   SO_PEERPIDFD (Linux 6.5) is the very process that connected, even if it has ended meanwhile;
  *   before that a pidfd is made from the number, which may in theory mean another process by now: a
  *   connection is identified at accept, so a whole turn of the pid space would have to fit between
  *   connect and accept.
  *
- *   PIDFD_GET_INFO (6.13) gives the cgroup's id, of a process that has ended too (6.15). Before that
- *   /proc/PID/cgroup is read, and the process must still be alive afterwards, so that the number
+ *   PIDFD_GET_INFO (6.13) gives the cgroup's id, of a process that has ended too (6.15). Before
+ * that /proc/PID/cgroup is read, and the process must still be alive afterwards, so that the number
  *   meant it while we read.
- *
- * The structure and the numbers are defined here: the headers of Debian 12 are older than they are. */
+ */
 
-#include <fcntl.h>
 #include <linux/magic.h>
-#include <poll.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
-#include "base/fs.h"
+#include "base/pidfd.h"
+#include "base/proc.h"
+#include "base/str.h"
 #include "net/peer-internal.h"
 
 #ifndef SO_PEERPIDFD
 #        define SO_PEERPIDFD 77
 #endif
-
-/* struct pidfd_info of linux/pidfd.h in its first version. */
-typedef struct PidfdInfo {
-        uint64_t mask;
-        uint64_t cgroupid;
-        uint32_t ids[11];
-        int32_t exit_code;
-} PidfdInfo;
-
-#define PIDFD_INFO_WITH_CGROUPID (UINT64_C(1) << 2)
-#define PIDFD_INFO_WITH_EXIT     (UINT64_C(1) << 3)
-#define PIDFD_GET_INFO_1         _IOWR(0xFF, 11, PidfdInfo)
-
-static_assert(sizeof(PidfdInfo) == 64, "the size is part of the ioctl number");
 
 static int open_pidfd(int fd, pid_t pid) {
         int pidfd = -1;
@@ -51,12 +35,6 @@ static int open_pidfd(int fd, pid_t pid) {
         if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &n) >= 0)
                 return pidfd;
         return errno == ENOPROTOOPT ? pidfd_open(pid, 0) : -1;
-}
-
-static bool is_alive(int pidfd) {
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
-
-        return poll(&p, 1, 0) == 0;
 }
 
 static const char *cgroup_root(void) {
@@ -71,37 +49,25 @@ static const char *cgroup_root(void) {
 
 /* The id of a cgroup is the inode number of its folder. */
 static bool cgroup_from_proc(pid_t pid, uint64_t *ret) {
-        _cleanup_free_ char *text = NULL;
-        char path[64], folder[4096 + 64];
+        _cleanup_free_ char *path = NULL, *folder = NULL;
         const char *root = cgroup_root();
         struct stat st;
 
-        (void) snprintf(path, sizeof(path), "/proc/%d/cgroup", pid);
-        if (!root || fs_read_file(AT_FDCWD, path, 64 * 1024, &text, NULL) < 0)
+        if (!root || proc_cgroup(pid, &path) < 0)
                 return false;
-
-        char *line = strncmp(text, "0::", 3) == 0 ? text : strstr(text, "\n0::");
-        if (!line)
-                return false;
-        line = strstr(line, "0::") + 3;
-        line[strcspn(line, "\n")] = '\0';
-        int n = snprintf(folder, sizeof(folder), "%s%s", root, line);
-        if (n < 0 || (size_t) n >= sizeof(folder) || stat(folder, &st) < 0)
+        folder = str_printf("%s%s", root, path);
+        if (!folder || stat(folder, &st) < 0)
                 return false;
         *ret = st.st_ino;
         return true;
 }
 
 static bool cgroup_of(int pidfd, pid_t pid, uint64_t *ret) {
-        PidfdInfo info = { .mask = PIDFD_INFO_WITH_CGROUPID | PIDFD_INFO_WITH_EXIT };
-
-        if (ioctl(pidfd, PIDFD_GET_INFO_1, &info) >= 0 && info.mask & PIDFD_INFO_WITH_CGROUPID) {
-                *ret = info.cgroupid;
-                return true;
-        }
-
         uint64_t id;
-        if (!cgroup_from_proc(pid, &id) || !is_alive(pidfd))
+
+        if (pidfd_cgroup_id(pidfd, ret) >= 0)
+                return true;
+        if (!cgroup_from_proc(pid, &id) || pidfd_has_exited(pidfd))
                 return false;
         *ret = id;
         return true;

@@ -7,23 +7,12 @@
  * What happens after an end is decided in this order: a verb that somebody asked for and that waits for
  * it; a pause; a stop that was under way when the daemon died; only then the restart policy's word. */
 
-#include <fcntl.h>
-
-#include "base/fs.h"
+#include "base/proc.h"
 #include "session/session-internal.h"
 
 int boot_id_load(SessionManager *m) {
-        _cleanup_free_ char *text = NULL;
-        size_t n;
-        int r = fs_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", sizeof(m->boot_id) - 1,
-                             &text, &n);
-
-        if (r < 0)
-                return r;
-        n = strcspn(text, "\n");
-        memcpy(m->boot_id, text, n);
-        m->boot_id[n] = '\0';
-        return 0;
+        static_assert(sizeof(m->boot_id) >= PROC_BOOT_ID_SIZE, "it fits");
+        return proc_boot_id(m->boot_id);
 }
 
 int session_run_check(const Session *s, uint64_t run) {

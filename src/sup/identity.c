@@ -13,42 +13,11 @@
  * then what was read belongs to the pidfd. Rejected: kill(pid, 0), which pm2 and many others use.
  */
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 
-#include "base/fs.h"
 #include "sup/proc-internal.h"
-
-/* linux/pidfd.h of Linux 6.15; this must build with older headers. */
-struct pidfd_info_64 {
-        uint64_t mask, cgroupid;
-        uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
-        int32_t exit_code;
-};
-#define PIDFD_GET_INFO_64   _IOWR(0xFF, 11, struct pidfd_info_64)
-#define PIDFD_INFO_EXIT_BIT (UINT64_C(1) << 3)
-
-int proc_boot_id(char ret[static 37]) {
-        _cleanup_free_ char *text = NULL;
-        size_t n;
-
-        int r = fs_read_file(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &text, &n);
-        if (r < 0)
-                return r;
-        if (n < 36)
-                return -EBADMSG;
-        memcpy(ret, text, 36);
-        ret[36] = '\0';
-        return 0;
-}
-
-bool proc_has_exited(int pidfd) {
-        struct pollfd p = { .fd = pidfd, .events = POLLIN };
-        return poll(&p, 1, 0) > 0 && (p.revents & (POLLIN | POLLHUP)) != 0;
-}
 
 int proc_open(pid_t pid, int *ret_fd, uint64_t *ret_pidfd_id, uint64_t *ret_start_time) {
         _cleanup_close_ int fd = -EBADF;
@@ -95,24 +64,17 @@ int proc_open_identity(const SupIdentity *id, const char *boot_id, int *ret_fd) 
 }
 
 int proc_exit_status(int pidfd, pid_t pid, int *ret_wait_status) {
-        struct pidfd_info_64 info = { .mask = PIDFD_INFO_EXIT_BIT };
         ProcStat s;
 
-        if (ioctl(pidfd, PIDFD_GET_INFO_64, &info) == 0 && (info.mask & PIDFD_INFO_EXIT_BIT)) {
-                *ret_wait_status = info.exit_code;
+        if (pidfd_wait_status(pidfd, ret_wait_status) >= 0)
                 return 0;
-        }
         /* Signal 0 fails once it was reaped: if it does not, the zombie that was read is ours. */
         if (proc_stat(pid, &s) == 0 && s.state == 'Z' && s.status_known &&
             proc_signal(pidfd, 0) != -ESRCH) {
                 *ret_wait_status = s.wait_status;
                 return 0;
         }
-        if (ioctl(pidfd, PIDFD_GET_INFO_64, &info) == 0 && (info.mask & PIDFD_INFO_EXIT_BIT)) {
-                *ret_wait_status = info.exit_code;
-                return 0;
-        }
-        return -ENODATA;
+        return pidfd_wait_status(pidfd, ret_wait_status);
 }
 
 int proc_signal(int pidfd, int signo) {

@@ -4,37 +4,22 @@
 /* What /proc and pidfds tell of processes, and the rule by which a process is recognised: a pid
  * alone is never trusted. */
 
+#include "base/pidfd.h"
+#include "base/proc.h"
 #include "sup/sup.h"
 
-typedef struct ProcStat {
-        char state; /* 'Z': zombie */
-        pid_t ppid;
-        unsigned threads;
-        uint64_t start_time; /* field 22, ticks since boot */
-        uint64_t cpu_usec;
-        int wait_status;   /* field 52; only a zombie's means anything */
-        bool status_known; /* the kernel let us see it */
-} ProcStat;
-
-/* /proc/PID/stat. -ESRCH: no such process. */
-int proc_stat(pid_t pid, ProcStat *ret);
 /* True also when it is gone. */
 bool proc_is_zombie(pid_t pid);
 /* Resident bytes; 0 if not known. */
 uint64_t proc_resident(pid_t pid);
 /* Name of the program, for people. */
 int proc_name(pid_t pid, char *buf, size_t size);
-/* Its cgroup v2 path, as in /proc/PID/cgroup. -ESRCH, -ENOENT: not in any. */
-int proc_cgroup(pid_t pid, char **ret);
-int proc_boot_id(char ret[static 37]);
 
 /* A pidfd of pid and what identifies the process behind it. -ESRCH. */
 int proc_open(pid_t pid, int *ret_fd, uint64_t *ret_pidfd_id, uint64_t *ret_start_time);
 /* A pidfd of the process that `id` describes: same boot, same pidfd inode, same start time, as far as these were
  * recorded (at least one must be). The process may be a zombie. -ESRCH: it is not there any more. */
 int proc_open_identity(const SupIdentity *id, const char *boot_id, int *ret_fd);
-/* True once the process behind the pidfd has exited (reaped or not). */
-bool proc_has_exited(int pidfd);
 /* The wait status of an exited process that need not be our child: by PIDFD_GET_INFO (Linux 6.15;
  * after it was reaped), else from the zombie's stat. -ENODATA: nobody knows it. */
 int proc_exit_status(int pidfd, pid_t pid, int *ret_wait_status);

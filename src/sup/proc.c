@@ -28,41 +28,6 @@ static int read_proc(pid_t pid, const char *file, size_t max, char **ret) {
         return r == -ENOENT ? -ESRCH : r;
 }
 
-/* Field n >= 4 of stat; p: the bracket that ends field 2. */
-static long long field_of(const char *p, unsigned n) {
-        for (unsigned i = 2; p && i < n; i++)
-                p = strchr(p + 1, ' ');
-        return p ? strtoll(p + 1, NULL, 10) : 0;
-}
-
-int proc_stat(pid_t pid, ProcStat *ret) {
-        _cleanup_free_ char *text = NULL;
-        ProcStat s = {};
-        unsigned long long utime, stime, start;
-        int ppid, threads;
-
-        int r = read_proc(pid, "stat", STAT_MAX, &text);
-        if (r < 0)
-                return r;
-        /* The name in brackets may hold anything, brackets included. */
-        const char *p = strrchr(text, ')');
-        if (!p ||
-            sscanf(p + 1,
-                   " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %*d %*d %*d %*d %d %*d %llu",
-                   &s.state, &ppid, &utime, &stime, &threads, &start) != 6)
-                return -EBADMSG;
-        s.ppid = ppid;
-        s.threads = threads > 0 ? (unsigned) threads : 0;
-        s.start_time = start;
-        s.wait_status = (int) field_of(p, 52);
-        /* The kernel prints 0 to those who may not know the status. The same rule hides field 35
-         * (wchan), which is not 0 for a process that does not run. */
-        s.status_known = s.wait_status != 0 || field_of(p, 35) != 0;
-        s.cpu_usec = (utime + stime) * USEC_PER_SEC / (uint64_t) sysconf(_SC_CLK_TCK);
-        *ret = s;
-        return 0;
-}
-
 bool proc_is_zombie(pid_t pid) {
         ProcStat s;
         return proc_stat(pid, &s) < 0 || s.state == 'Z' || s.state == 'X';
@@ -88,26 +53,6 @@ int proc_name(pid_t pid, char *buf, size_t size) {
                         *c = '?';
         (void) snprintf(buf, size, "%s", text);
         return 0;
-}
-
-int proc_cgroup(pid_t pid, char **ret) {
-        _cleanup_free_ char *text = NULL;
-        char *save = NULL;
-
-        int r = read_proc(pid, "cgroup", 1U << 16, &text);
-        if (r < 0)
-                return r;
-        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-                const char *path = str_startswith(line, "0::");
-                if (!path)
-                        continue;
-                char *copy = strdup(path);
-                if (!copy)
-                        return -ENOMEM;
-                *ret = copy;
-                return 0;
-        }
-        return -ENOENT;
 }
 
 int proc_each(int (*fn)(pid_t pid, void *userdata), void *userdata) {

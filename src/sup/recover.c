@@ -203,7 +203,7 @@ static void recover_dead(SupRun *r) {
 static void recover_run(SupRun *r) {
         r->unlinked = false;
         find_leader(r);
-        bool lives = r->pidfd >= 0 && !proc_has_exited(r->pidfd);
+        bool lives = r->pidfd >= 0 && !pidfd_has_exited(r->pidfd);
         attach(r, lives);
         if (!lives) {
                 recover_dead(r);

@@ -195,7 +195,7 @@ static void test_what_outlives_its_leader_is_ended_and_counted_before_the_end_is
         wait_log(r, "|");
         _cleanup_close_ int pidfd = open_written_pid(r);
         rig_wait(&rig, r->n_ended == 1);
-        assert_true(proc_has_exited(pidfd));
+        assert_true(pidfd_has_exited(pidfd));
         assert_int_equal(r->exit.exit_code, 3);
         assert_false(r->exit.killed_after_timeout);
         if (!sup_manager_has_cgroups(rig.manager))
