@@ -45,7 +45,7 @@ static void read_request(int fd, int requests) {
 
 __attribute__((noreturn)) static void serve(int listener, int requests, const char *const *answers) {
         for (; *answers; answers++) {
-                int fd = accept(listener, NULL, NULL);
+                int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
                 if (fd < 0)
                         _exit(5);
                 read_request(fd, requests);

@@ -129,7 +129,7 @@ static void test_stream_sends_what_it_has_when_it_is_woken(void **state) {
 
         test_server_start(&t, NULL);
         test_client_open(&t, &c);
-        (void) strcpy(t.stream_text, "data: one\n\n");
+        (void) snprintf(t.stream_text, sizeof(t.stream_text), "data: one\n\n");
         test_client_send(&c, GET("/stream"));
         TEST_UNTIL(&t, has_text(&c, "data: one\n\n"));
         assert_non_null(strstr(c.in.data, "X-Accel-Buffering: no\r\n"));
@@ -137,7 +137,7 @@ static void test_stream_sends_what_it_has_when_it_is_woken(void **state) {
         assert_non_null(strstr(c.in.data, "Transfer-Encoding: chunked\r\n"));
 
         TEST_UNTIL(&t, t.n_pulls == 2);
-        (void) strcpy(t.stream_text, "data: two\n\n");
+        (void) snprintf(t.stream_text, sizeof(t.stream_text), "data: two\n\n");
         http_stream_wake(t.stream);
         TEST_UNTIL(&t, has_text(&c, "data: two\n\n"));
 

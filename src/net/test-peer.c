@@ -80,7 +80,7 @@ __attribute__((noreturn)) static void child_main(
                 child_write(plan->cgroup_fd, "0");
         if (plan->uid != 0 && setresuid(plan->uid, plan->uid, plan->uid) < 0)
                 _exit(1);
-        int fd = socket(domain, SOCK_STREAM, 0);
+        int fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd < 0 || connect(fd, address, n) < 0)
                 _exit(2);
         child_write(fd, "GET / HTTP/1.1\r\n\r\n");

@@ -116,7 +116,9 @@ static void test_old_versions_stay_as_they_were(void **state) {
         for (int i = 0; i < 200; i++) {
                 _cleanup_buf_ Buf out = BUF_INIT(100);
                 assert_int_equal(session_var(f->m, versions[i], "v", &out), 0);
-                assert_int_equal(atoi(out.data), i);
+                char value[16];
+                (void) snprintf(value, sizeof(value), "%d", i);
+                assert_string_equal(out.data, value);
         }
         _cleanup_buf_ Buf none = BUF_INIT(100);
         assert_int_equal(session_var(f->m, versions[3], "w", &none), -ENOENT);

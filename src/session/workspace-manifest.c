@@ -195,16 +195,15 @@ static bool path_is_sound(const char *path) {
 }
 
 /* A number up to max; *p behind it. */
-static int read_number(const char **p, int base, unsigned long max, unsigned *ret) {
-        char *end;
+static int read_number(const char **p, int base, uint32_t max, unsigned *ret) {
+        const char *s = *p;
+        uint64_t n = 0;
 
-        if (**p < '0' || **p > '9')
+        for (; *s >= '0' && *s - '0' < base && n <= max; s++)
+                n = n * (unsigned) base + (uint64_t) (*s - '0');
+        if (s == *p || n > max)
                 return -EBADMSG;
-        errno = 0;
-        unsigned long n = strtoul(*p, &end, base);
-        if (errno != 0 || n > max)
-                return -EBADMSG;
-        *p = end;
+        *p = s;
         *ret = (unsigned) n;
         return 0;
 }

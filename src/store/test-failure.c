@@ -176,8 +176,7 @@ static void test_a_barrier_fails_with_what_it_stands_behind(void **state) {
 
 /* A file system of 2 MiB of our own at the test's folder; false where that is not allowed. */
 static bool mount_small(const Folder *f) {
-        return unshare(CLONE_NEWNS) == 0 &&
-               mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        return unshare(CLONE_NEWNS) == 0 && mount("none", "/", "", MS_REC | MS_PRIVATE, NULL) == 0 &&
                mount("tmpfs", f->path, "tmpfs", 0, "size=2m,mode=0700") == 0;
 }
 

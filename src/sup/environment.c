@@ -63,7 +63,11 @@ static int set_missing(char ***env, const char *name, const char *value) {
 }
 
 static int set_defaults(char ***env) {
-        const struct passwd *pw = getpwuid(geteuid());
+        struct passwd entry, *pw = NULL;
+        char text[4096];
+
+        /* Who has no entry, or an unreadable one, is nobody in particular. */
+        (void) getpwuid_r(geteuid(), &entry, text, sizeof(text), &pw);
         const struct {
                 const char *name, *value;
         } defaults[] = {
