@@ -16,6 +16,9 @@
 #include "base/field-internal.h"
 #include "base/str.h"
 
+/* With its head the first block is of a size that the allocator keeps at hand (up to 1032 bytes):
+ * most requests need no more, and a larger one costs ten times as much to get and to clear. */
+#define ARENA_FIRST_BYTES ((size_t) 960)
 #define ARENA_BLOCK_BYTES ((size_t) 4000)
 #define INPUT_ECHO_BYTES  1024
 
@@ -64,7 +67,8 @@ void *field_arena_alloc(FieldArena *a, size_t n) {
         size_t need = MAX((n + align - 1) / align * align, align);
         ArenaBlock *b = a->blocks;
         if (!b || b->size - b->used < need) {
-                b = arena_block_new(a, MAX(need, ARENA_BLOCK_BYTES / align * align));
+                size_t size = a->blocks ? ARENA_BLOCK_BYTES : ARENA_FIRST_BYTES;
+                b = arena_block_new(a, MAX(need, size / align * align));
                 if (!b)
                         return NULL;
         }

@@ -18,21 +18,6 @@ bool config_has_command(JsonSpan agent) {
         return exec.p && !json_is(exec, JSON_KIND_NULL);
 }
 
-uint64_t config_add(SessionTxn *t,
-                    uint64_t parent,
-                    const char *model,
-                    JsonSpan prompt,
-                    JsonSpan tools,
-                    JsonSpan agent) {
-        uint64_t id = id_new();
-
-        STORE_ADD(t->store, STATE_CONFIG_INSERT, STORE_ID(id), STORE_ID(t->next.id), STORE_ID(parent),
-                  STORE_TEXT(model), STORE_SPAN(prompt), STORE_SPAN(tools), STORE_SPAN(agent));
-        t->next.config = id;
-        t->next.has_agent = config_has_command(agent);
-        return id;
-}
-
 void config_info_done(ConfigInfo *c) {
         free(c->model);
         free(c->memory);
@@ -75,14 +60,23 @@ static CachedConfig *cache_place(SessionManager *m, uint64_t config) {
 }
 
 /* Without memory for it there is just nothing kept. */
-static void cache_put(SessionManager *m, uint64_t config, const ConfigInfo *info) {
-        CachedConfig *place = cache_place(m, config);
+static void cached_config_make(uint64_t config, const ConfigInfo *info, CachedConfig *ret) {
         ConfigInfo copy;
 
         if (spans_size(info) > CONFIG_CACHE_BYTES_MAX || config_copy(info, &copy) < 0)
                 return;
+        config_info_done(&ret->info);
+        *ret = (CachedConfig){ config, copy };
+}
+
+void config_committed(SessionTxn *t) {
+        CachedConfig *place = cache_place(t->manager, t->config.id);
+
+        if (t->config.id == 0)
+                return;
         config_info_done(&place->info);
-        *place = (CachedConfig){ config, copy };
+        *place = t->config;
+        t->config = (CachedConfig){};
 }
 
 void config_cache_done(SessionManager *m) {
@@ -111,8 +105,25 @@ int session_config(SessionManager *m, uint64_t config, ConfigInfo *ret) {
                 .tools = store_span(c, 5),
                 .agent = store_span(c, 6),
         };
-        cache_put(m, config, &row);
+        cached_config_make(config, &row, cache_place(m, config));
         return config_copy(&row, ret);
+}
+
+uint64_t config_add(SessionTxn *t,
+                    uint64_t parent,
+                    const char *model,
+                    JsonSpan prompt,
+                    JsonSpan tools,
+                    JsonSpan agent) {
+        uint64_t id = id_new();
+
+        STORE_ADD(t->store, STATE_CONFIG_INSERT, STORE_ID(id), STORE_ID(t->next.id), STORE_ID(parent),
+                  STORE_TEXT(model), STORE_SPAN(prompt), STORE_SPAN(tools), STORE_SPAN(agent));
+        ConfigInfo info = { (char *) (uintptr_t) model, prompt, tools, agent, NULL };
+        cached_config_make(id, &info, &t->config);
+        t->next.config = id;
+        t->next.has_agent = config_has_command(agent);
+        return id;
 }
 
 /* ---- editing ---- */

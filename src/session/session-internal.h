@@ -169,6 +169,7 @@ struct SessionTxn {
         RunState run_state; /* of the open run, after this */
         JumpPath *jump;     /* of the new head */
         VarsPending *vars;
+        CachedConfig config; /* a new one */
         char token[RUN_TOKEN_SIZE];
         IntentList void_intents; /* that this transaction removes */
         SessionDoneFn done;
@@ -300,6 +301,8 @@ VarsPending *vars_pending_free(VarsPending *p);
 /* ---- config.c ---- */
 
 bool config_has_command(JsonSpan agent);
+/* Its new configuration is on disk: whoever made it looks at it next. */
+void config_committed(SessionTxn *t);
 void config_cache_done(SessionManager *m);
 uint64_t config_add(SessionTxn *t,
                     uint64_t parent,

@@ -76,6 +76,7 @@ SessionTxn *session_txn_free(SessionTxn *t) {
         free(t->jump);
         free(t->void_intents.ids);
         vars_pending_free(t->vars);
+        config_info_done(&t->config.info);
         explicit_bzero(t->token, sizeof(t->token));
         t->magic = 0;
         free(t);
@@ -157,6 +158,7 @@ static void txn_done(SessionTxn *t) {
                 t->namespace->is_stored = true;
         if (s)
                 s->info.is_committed = true;
+        config_committed(t);
         events_publish(m, t->events);
         if (t->done)
                 t->done(0, s, t->id, t->userdata);
