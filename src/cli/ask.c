@@ -48,7 +48,7 @@ static bool may_ask_again(const char *method, int error) {
 }
 
 static int exchange(Cli *c, const char *method, const char *path, const char *body, HttpResponse *ret) {
-        HttpClient *client;
+        HttpClient *client = NULL;
 
         int r = ask_client(c, &client);
         if (r != 0)

@@ -81,6 +81,7 @@ static uint16_t bound_port(int fd) {
 
         if (getsockname(fd, (struct sockaddr *) &address, &n) < 0)
                 return 0;
+        /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): it was filled in as another type */
         return ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *) &address)->sin_port
                                                   : ((struct sockaddr_in6 *) &address)->sin6_port);
 }

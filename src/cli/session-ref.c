@@ -87,7 +87,7 @@ static int post_verb(Cli *c, const char *verb, const char *body, SessionRef *ret
 
 int ask_session_verb(Cli *c, const char *verb, const char *body) {
         _cleanup_reply_ Reply reply = {};
-        SessionRef s;
+        SessionRef s = {};
 
         int r = post_verb(c, verb, body, &s, &reply);
         if (r == 0)
@@ -97,7 +97,7 @@ int ask_session_verb(Cli *c, const char *verb, const char *body) {
 
 int ask_session_start(Cli *c, const char *verb, const char *body) {
         _cleanup_reply_ Reply reply = {};
-        SessionRef s;
+        SessionRef s = {};
 
         int r = post_verb(c, verb, body, &s, &reply);
         return r == 0 ? ask_started(c, s.id, false) : r;

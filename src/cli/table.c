@@ -15,6 +15,7 @@
 #define COLUMN_SHRUNK   8
 #define TABLE_BYTES_MAX ((size_t) 1024 * 1024 * 1024)
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): text is taken over */
 static void add(Table *t, char *text, const char *colour) {
         if (t->n_cells == t->size) {
                 size_t size = t->size ? 2 * t->size : 256;
@@ -76,6 +77,7 @@ void table_add_number(Table *t, int64_t n) {
 static size_t measure(const Table *t, size_t width, size_t ret[static COLUMNS_MAX]) {
         size_t total = 2 * (t->n_columns - 1);
 
+        assert(t->n_columns > 0);
         for (size_t i = 0; i < t->n_columns; i++)
                 ret[i] = 0;
         for (size_t i = 0; i < t->n_cells; i++)

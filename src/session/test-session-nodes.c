@@ -132,7 +132,7 @@ static void test_every_ancestor_is_found_at_its_depth(void **state) {
         Fixture *f = *state;
         Session *s = make_session(f, "deep", false);
         Model *m = calloc(1, sizeof(Model));
-        uint64_t path[MODEL_MAX];
+        uint64_t path[MODEL_MAX] = {};
         NodeLight head, found;
 
         assert_non_null(m);
@@ -141,6 +141,7 @@ static void test_every_ancestor_is_found_at_its_depth(void **state) {
         s = session_next(f->m, 0);
         grow(f, s, m, 300);
         size_t n = model_path(m, m->n - 1, path);
+        assert_true(n > 0);
         assert_int_equal(node_light(f->m, path[n - 1], &head), 0);
         for (size_t depth = 1; depth <= n; depth++) {
                 assert_int_equal(node_ancestor(f->m, &head, depth, &found), 0);

@@ -415,17 +415,21 @@ static void test_a_freeze_that_fails_parks_the_session(void **state) {
         f->agent.freeze_error = 0;
 }
 
+#define LABELS_SIZE 256
+
 static int remember_label(const CheckpointInfo *c, void *userdata) {
         char *all = userdata;
 
-        (void) strcat(strcat(all, c->label), " ");
+        size_t n = strlen(all);
+
+        (void) snprintf(all + n, LABELS_SIZE - n, "%s ", c->label);
         return 0;
 }
 
 static void test_pause_stop_and_restore_take_their_checkpoints(void **state) {
         Fixture *f = *state;
         Session *s = make_session(f, "labels", false);
-        char labels[256] = "";
+        char labels[LABELS_SIZE] = "";
         uint64_t cp;
 
         start_running(f, s);
@@ -444,7 +448,7 @@ static void shutdown_done(int r, void *userdata) {
 static void test_shutdown_saves_running_sessions_and_takes_nothing_more(void **state) {
         Fixture *f = *state;
         Session *a = make_session(f, "a", false), *b = make_session(f, "b", false);
-        char labels[2][256] = { "", "" };
+        char labels[2][LABELS_SIZE] = { "", "" };
         Wait w = {};
 
         start_running(f, a);

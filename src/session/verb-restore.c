@@ -84,7 +84,7 @@ static void failed_committed(SessionOp *op, int r) {
 }
 
 static void files_failed(SessionOp *op, int error) {
-        Point old;
+        Point old = {};
         int r = op->old_branch ? point_of_branch(op->session, op->old_branch, &old) : 0;
         SessionTxn *t;
 

@@ -185,6 +185,7 @@ static int collect(const char *path, void *userdata) {
         return r;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written to through the list */
 int cgroup_pids(const char *path, pid_t except, pid_t *pids, unsigned max) {
         PidList l = { .except = except, .pids = pids, .max = max, .depth = DEPTH_MAX };
         int r = collect(path, &l);

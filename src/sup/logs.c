@@ -47,21 +47,19 @@ struct SupLog {
 /* ---- open ---- */
 
 static int parse_cursor(SupLog *l, const char *text) {
-        char id[ID_STRING_SIZE];
-        unsigned long long n[3];
-        int end = 0;
+        _cleanup_free_ char *copy = strdup(text);
+        char *rest = copy;
 
-        if (sscanf(text, "%16[0-9a-fA-F]:%llu:%llu:%llu%n", id, &n[0], &n[1], &n[2], &end) != 4 ||
-            text[end] != '\0' || strchr(text, '-') || strchr(text, '+') || strchr(text, ' '))
+        if (!copy)
+                return -ENOMEM;
+        if (id_parse(strsep(&rest, ":"), &l->cursor_run) < 0 || l->cursor_run == 0)
                 return -EINVAL;
-        if (id_parse(id, &l->cursor_run) < 0 || l->cursor_run == 0)
-                return -EINVAL;
-        for (size_t i = 0; i < ELEMENTSOF(n); i++) {
-                if (n[i] > INT64_MAX / 32)
+        for (size_t i = 0; i < ELEMENTSOF(l->cursor); i++) {
+                const char *part = strsep(&rest, ":");
+                if (!part || str_to_u64(part, &l->cursor[i]) < 0 || l->cursor[i] > INT64_MAX / 32)
                         return -EINVAL;
-                l->cursor[i] = n[i];
         }
-        return 0;
+        return rest ? -EINVAL : 0;
 }
 
 int sup_log_open(SupLog **ret, const char *log_dir, uint64_t session, const SupLogOptions *options) {

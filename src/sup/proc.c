@@ -37,6 +37,7 @@ uint64_t proc_resident(pid_t pid) {
         _cleanup_free_ char *text = NULL;
         unsigned long long pages;
 
+        /* NOLINTNEXTLINE(cert-err34-c): the kernel wrote it */
         if (read_proc(pid, "statm", STAT_MAX, &text) < 0 || sscanf(text, "%*u %llu", &pages) != 1)
                 return 0;
         return pages * (uint64_t) sysconf(_SC_PAGESIZE);
@@ -156,6 +157,7 @@ static int add_holder(pid_t pid, void *userdata) {
         return 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): written to through h */
 int proc_holders(const char *folder, pid_t *pids, unsigned max) {
         Holders h = { .folder = folder, .pids = pids, .max = max };
         int r = proc_each(add_holder, &h);

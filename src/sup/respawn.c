@@ -170,7 +170,7 @@ static int watch_child(SupManager *m, pid_t pid) {
 static int start_keeper(SupManager *m) {
         _cleanup_close_ int ours = -EBADF, theirs = -EBADF;
         int pair[2];
-        pid_t pid;
+        pid_t pid = 0;
 
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
                 return errno_neg();

@@ -105,6 +105,7 @@ static void kill_without_cgroup(SupRun *r) {
         }
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): run_check() does not come back once the state is KILLING */
 void run_kill(SupRun *r) {
         run_answer_freeze(r, -ECANCELED);
         if (r->leader_gone)
@@ -263,6 +264,7 @@ static bool output_settled(SupRun *r) {
         return !r->manager->link.ready && r->manager->quitting;
 }
 
+/* NOLINTNEXTLINE(misc-no-recursion): as run_kill() */
 void run_check(SupRun *r) {
         if (!r->leader_gone || r->state == SUP_RUN_ENDED)
                 return;

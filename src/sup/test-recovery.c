@@ -51,6 +51,7 @@ static void load(Life *l) {
         for (unsigned i = 0; i < N_RUNS; i++) {
                 RigRun *r = rig_add(&l->rig, agents[i]);
                 unsigned long long id, pidfd_id, start, cgroup;
+                /* NOLINTNEXTLINE(cert-err34-c): this test wrote it */
                 assert_int_equal(fscanf(f, "%llu %d %llu %llu %llu %36s", &id, &r->identity.pid,
                                         &pidfd_id, &start, &cgroup, r->identity.boot_id),
                                  6);
@@ -151,9 +152,11 @@ static pid_t start_keeper(const char *folder, const char *scenario, bool with_cg
         assert_true(pid >= 0);
         if (pid > 0)
                 return pid;
-        (void) execl(getenv("AGENTD_KEEPER"), "agentd-keeper", runtime, exec, daemon,
-                     "--max-runs=20", "--listen-fds=0", "--", "daemon", scenario,
-                     with_cgroups ? "yes" : "no", folder, NULL);
+        const char *keeper = getenv("AGENTD_KEEPER");
+        assert(keeper);
+        (void) execl(keeper, "agentd-keeper", runtime, exec, daemon, "--max-runs=20",
+                     "--listen-fds=0", "--", "daemon", scenario, with_cgroups ? "yes" : "no",
+                     folder, NULL);
         _exit(127);
 }
 
