@@ -405,6 +405,23 @@ def test_workspaces_must_be_folders(agentd, workspace):
     assert answer["detail"][0]["loc"] == ["body", "workspace"]
 
 
+def test_a_fork_needs_a_folder_that_can_take_its_files(agentd):
+    workspace, full = agentd.folder / "w", agentd.folder / "full"
+    for folder in (workspace, full):
+        folder.mkdir()
+        (folder / "file").write_text("x")
+    s = agentd.create("w", workspace=str(workspace))["session_id"]
+    assert agentd.api("POST", f"/sessions/{s}/fork", expect=409).json["code"] == "workspace_required"
+    assert agentd.api("POST", f"/sessions/{s}/fork", {"workspace": str(workspace)}, expect=409).json["code"] == "workspace_busy"
+    for folder in (full, full / "file", full / "file" / "below"):
+        refused = agentd.api("POST", f"/sessions/{s}/fork", {"workspace": str(folder)}, expect=409).json
+        assert refused["code"] == "workspace_unusable", refused
+    assert agentd.api("POST", f"/sessions/{s}/fork", {"workspace": "w2"}, expect=422).json["detail"][0]["loc"] == ["body", "workspace"]
+    fork = agentd.api("POST", f"/sessions/{s}/fork", {"workspace": str(agentd.folder / "w2")}, expect=201).json
+    assert (agentd.folder / "w2" / "file").read_text() == "x" and fork["workspace"] == str(agentd.folder / "w2")
+    assert len(agentd.api("GET", "/sessions").json) == 2
+
+
 # ---- runs, logs, events ----
 
 def test_runs_and_signals(agentd):
@@ -461,7 +478,7 @@ def test_logs_as_text_json_lines_and_events(agentd):
 def test_followed_logs_show_what_comes(agentd):
     folder = agentd.folder / "w"
     folder.mkdir()
-    s = agentd.run(["/bin/sh", "-c", "mkfifo go; echo ready; while read x < go; do echo got $x; done"], workspace=str(folder))["session_id"]
+    s = agentd.run(["/bin/sh", "-c", "mkfifo go; exec 3<>go; echo ready; while read x <&3; do echo got $x; done"], workspace=str(folder))["session_id"]
     wait_for(lambda: (folder / "go").exists(), what="the fifo")
     c = UnixConnection(agentd.socket, 30)
     c.request("GET", f"/sessions/{s}/logs?follow=1")

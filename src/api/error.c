@@ -84,6 +84,7 @@ static const Holes holes[_ERROR_MAX] = {
         [ERROR_NAMESPACE_NOT_FOUND] = HOLES_SUBJECT,
         [ERROR_TOKEN_NOT_FOUND] = HOLES_SUBJECT,
         [ERROR_WRONG_STATE] = HOLES_SESSION_SUBJECT,
+        [ERROR_WORKSPACE_UNUSABLE] = HOLES_SESSION_SUBJECT,
 };
 
 void api_fail(ApiCall *c, ErrorId id) {
@@ -122,6 +123,9 @@ static const ErrorId conditions[_SESSION_E_MAX] = {
         [SESSION_E_NOT_FROZEN] = ERROR_NOT_FROZEN,
         [SESSION_E_SHUTTING_DOWN] = ERROR_SHUTTING_DOWN,
 };
+
+_Static_assert(_SESSION_E_MAX == SESSION_E_SHUTTING_DOWN + 1 && SESSION_E_SHUTTING_DOWN == 16,
+               "a new condition needs its error here");
 
 static void fail_condition(ApiCall *c, SessionCondition r) {
         const Session *s = c->session_id ? session_get(c->api->sessions, c->session_id) : NULL;
@@ -163,9 +167,29 @@ static ErrorId errno_error(int r) {
         }
 }
 
+/* Of the client's folder, not of our database. */
+static bool is_about_files(const ApiCall *c, int r) {
+        static const int errors[] = { EACCES, EPERM,  ENOENT,    ENOTDIR, EISDIR,       ELOOP,
+                                      EBUSY,  EEXIST, ENOTEMPTY, ETXTBSY, ENAMETOOLONG, EXDEV };
+        RouteId route = c->route->id;
+
+        if (route != ROUTE_SESSION_FORK && route != ROUTE_SESSION_RESTORE &&
+            route != ROUTE_SESSION_RESUME)
+                return false;
+        for (size_t i = 0; i < ELEMENTSOF(errors); i++)
+                if (errors[i] == -r)
+                        return true;
+        return false;
+}
+
 void api_fail_result(ApiCall *c, int r) {
         if (r > 0 && r < _SESSION_E_MAX) {
                 fail_condition(c, (SessionCondition) r);
+                return;
+        }
+        if (is_about_files(c, r)) {
+                c->subject = strerror(-r);
+                api_fail(c, ERROR_WORKSPACE_UNUSABLE);
                 return;
         }
         ErrorId id = r < 0 ? errno_error(r) : ERROR_INTERNAL;
