@@ -74,6 +74,17 @@ int cli_configure(Cli *c) {
         return 0;
 }
 
+char *cli_local_url(Cli *c, uint64_t port) {
+        const char *host = c->config.host;
+
+        if (streq(host, "0.0.0.0"))
+                host = "127.0.0.1";
+        else if (streq(host, "::"))
+                host = "::1";
+        return cli_text(c, strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
+                        (unsigned) port);
+}
+
 void cli_out_of_memory(void) {
         (void) fputs("agentd: out of memory\n", stderr);
         exit(CLI_FAILURE);

@@ -96,6 +96,9 @@ const char *cli_option(const Cli *c, const char *name);
 const char *cli_option_next(const Cli *c, const char *name, size_t *cursor);
 /* A number from min to max. *ret is untouched if the option was not given. */
 int cli_option_number(Cli *c, const char *name, uint64_t min, uint64_t max, uint64_t *ret);
+/* http://ADDRESS:PORT as something on this machine can use it: 0.0.0.0 is where a daemon listens,
+ * and 127.0.0.1 is where it is reached. */
+char *cli_local_url(Cli *c, uint64_t port);
 /* A wrong action of the verb ("memory put"), with the nearest of those it has; returns CLI_USAGE. */
 int cli_unknown_action(Cli *c, const char *word, const char *const *actions, size_t n);
 void help_print(void);

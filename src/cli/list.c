@@ -22,13 +22,22 @@ static char *short_state(Cli *c, JsonSpan s) {
         return cli_text(c, "%s (%s)", status, substate);
 }
 
+/* A session with a command seldom has a model: the command is what tells it from others. */
+static char *model_or_command(Cli *c, JsonSpan s) {
+        char *model = cli_member(c, s, "model"), *command = session_command(c, s, !c->wide);
+
+        return *model && *command ? cli_text(c, "%s: %s", model, command)
+               : *model           ? model
+                                  : command;
+}
+
 static void add_row(Cli *c, Table *t, JsonSpan s) {
         const char *status = cli_member(c, s, "status");
 
         table_add(t, cli_member(c, s, "session_id"), NULL);
         table_add(t, cli_member(c, s, "name"), NULL);
         table_add(t, short_state(c, s), cli_status_colour(status));
-        table_add(t, cli_member(c, s, "model"), NULL);
+        table_add(t, model_or_command(c, s), NULL);
         table_add(t, cli_ago(c, cli_time(s, "updated_at")), NULL);
         table_add_number(t, cli_number(s, "restarts"));
         table_add_number(t, cli_number(s, "message_count"));
@@ -73,8 +82,8 @@ static void print(Cli *c, JsonSpan list) {
                 return;
         }
         table_init(&t, c,
-                   c->wide ? "ID|NAME|STATUS|MODEL|UPDATED|>RESTARTS|>MESSAGES|NAMESPACE|CREATED|WORKSPACE|LABELS"
-                           : "ID|NAME|STATUS|MODEL|UPDATED|>RESTARTS|>MESSAGES");
+                   c->wide ? "ID|NAME|STATUS|MODEL/COMMAND|UPDATED|>RESTARTS|>MESSAGES|NAMESPACE|CREATED|WORKSPACE|LABELS"
+                           : "ID|NAME|STATUS|MODEL/COMMAND|UPDATED|>RESTARTS|>MESSAGES");
         while (json_next(&it, NULL, &s))
                 add_row(c, &t, s);
         table_print(&t);

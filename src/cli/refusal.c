@@ -18,11 +18,12 @@ static int not_running(Cli *c) {
                 return cli_error(
                         c, CLI_FAILURE,
                         "agentd is not running (no answer at %s), its keeper (pid %d) keeps agents "
-                        "running; start it with: agentd start",
+                        "running; start it with: agentd start --detach",
                         c->socket_path, (int) keeper);
-        return cli_error(c, CLI_FAILURE,
-                         "agentd is not running (no answer at %s); start it with: agentd start",
-                         c->socket_path);
+        return cli_error(
+                c, CLI_FAILURE,
+                "agentd is not running (no answer at %s); start it with: agentd start --detach",
+                c->socket_path);
 }
 
 int ask_no_answer(Cli *c, int error) {
@@ -92,10 +93,13 @@ int ask_refused(Cli *c, long status, const char *body, size_t n) {
         if (json_check(body, n, JSON_DEPTH_MAX, &root, NULL) < 0 || !json_is(root, JSON_KIND_OBJECT))
                 return cli_error(c, exit_status(status, ""), "%s answered with status %ld",
                                  c->url ?: "agentd", status);
-        const char *text = sentence(c, root), *hint = cli_member(c, root, "hint");
+        const char *text = sentence(c, root), *code = cli_member(c, root, "code");
+        /* Which field is wrong is said already, and who typed a command sent no JSON. */
+        const char *hint =
+                streq(code, error_table[ERROR_VALIDATION].code) ? "" : cli_member(c, root, "hint");
         size_t length = strlen(text);
         const char *end = length > 0 && strchr(".!?", text[length - 1]) ? " " : ". ";
 
-        return cli_error(c, exit_status(status, cli_member(c, root, "code")), "%s%s%s",
+        return cli_error(c, exit_status(status, code), "%s%s%s",
                          length > 0 ? text : "the request was refused", *hint ? end : "", hint);
 }

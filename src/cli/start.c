@@ -67,24 +67,12 @@ static int lock_start(Cli *c, int *ret) {
         }
 }
 
-static char *address_text(Cli *c, uint16_t port) {
-        const char *host = c->config.host;
-
-        return cli_text(c, strchr(host, ':') ? "http://[%s]:%u" : "http://%s:%u", host,
-                        (unsigned) port);
-}
-
-static char *url_text(Cli *c, JsonSpan version) {
-        char *url = cli_member(c, version, "url");
-
-        return *url ? url : address_text(c, (uint16_t) cli_number(version, "port"));
-}
-
 static int say_running(Cli *c, const Reply *version, const char *how, const char *log) {
         if (c->json)
                 cli_print_json(version->json);
         cli_say(c, "agentd %s %s (pid %lld) at %s", cli_member(c, version->json, "version"), how,
-                (long long) cli_number(version->json, "daemon_pid"), url_text(c, version->json));
+                (long long) cli_number(version->json, "daemon_pid"),
+                cli_local_url(c, (uint64_t) cli_number(version->json, "port")));
         cli_say(c, "Socket: %s", c->socket_path);
         if (log)
                 cli_say(c, "Log:    %s", log);
@@ -229,7 +217,7 @@ int start_daemon(Cli *c) {
         if (cli_option(c, "detach"))
                 return start_in_background(c, &launch, &l);
         cli_say(c, "agentd %s listens at %s and %s; Ctrl-C stops it and keeps agents running",
-                AGENTD_VERSION, address_text(c, l.port), c->socket_path);
+                AGENTD_VERSION, cli_local_url(c, l.port), c->socket_path);
         return launch_exec(c, &launch, &l);
 }
 

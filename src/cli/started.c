@@ -53,7 +53,9 @@ static int ended_at_once(Cli *c, JsonSpan s, bool again) {
                 cli_print_json(s);
         return cli_error(c, CLI_FAILURE, "%s (%s) ended at once: %s%s; see: agentd logs %s", name,
                          cli_member(c, s, "session_id"), *reason ? reason : "it failed",
-                         again ? "; it is tried again" : "", name);
+                         again ? cli_text(c, "; it is tried again, `agentd stop %s` gives up", name)
+                               : "",
+                         name);
 }
 
 int ask_started(Cli *c, const char *id, bool is_new) {

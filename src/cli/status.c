@@ -49,14 +49,14 @@ int status_daemon(Cli *c) {
                 (void) puts(merge(c, v, inside(c, health.json)));
                 return 0;
         }
-        const char *url = cli_member(c, v, "url"), *port = cli_member(c, v, "port");
+        uint64_t port = (uint64_t) cli_number(v, "port");
         cli_say(c, "%s agentd %s", cli_paint(c, "32", "●"), cli_member(c, v, "version"));
         row(c, "Status",
             cli_text(c, "%s since %s", cli_paint(c, "32", "running"),
                      cli_ago(c, cli_time(v, "started_at"))));
         row(c, "Daemon", cli_member(c, v, "daemon_pid"));
         row(c, "Keeper", cli_member(c, v, "keeper_pid"));
-        row(c, "Address", *url ? url : *port ? cli_text(c, "port %s", port) : "");
+        row(c, "Address", c->url ?: port > 0 ? cli_local_url(c, port) : "");
         if (!c->url) {
                 row(c, "Socket", c->socket_path);
                 row(c, "Data", c->config.data_dir);
@@ -112,10 +112,12 @@ static int print_json(Cli *c, const Look *l) {
 }
 
 static usec_t since(Cli *c, const Look *l) {
-        usec_t t = run_is_open(c, l) ? cli_time(l->run.json, "started_at")
-                                     : cli_time(l->run.json, "ended_at");
+        JsonSpan s = l->state.json;
+        usec_t t = streq(cli_member(c, s, "status"), "paused") ? 0
+                   : run_is_open(c, l)                         ? cli_time(l->run.json, "started_at")
+                                                               : cli_time(l->run.json, "ended_at");
 
-        return t ? t : cli_time(l->state.json, "updated_at");
+        return t ? t : cli_time(s, "updated_at");
 }
 
 /* "exit status 3, after 5min" */
@@ -163,7 +165,7 @@ static void print_state(Cli *c, const Look *l) {
         if (!streq(reason, cli_member(c, l->run.json, "reason")))
                 row(c, "Reason", reason);
         if (restart_at > 0)
-                row(c, "Next run", cli_ago(c, restart_at));
+                row(c, "Next run", restart_at > c->now ? cli_ago(c, restart_at) : "now");
         if (run_is_open(c, l)) {
                 row(c, "Main PID", cli_member(c, l->run.json, "pid"));
                 print_usage(c, l->run.json);
@@ -172,6 +174,7 @@ static void print_state(Cli *c, const Look *l) {
         row(c, "Restarts", cli_member(c, s, "restarts"));
         row(c, "Messages", cli_member(c, s, "message_count"));
         row(c, "Model", cli_member(c, s, "model"));
+        row(c, "Command", session_command(c, s, false));
         row(c, "Workspace", cli_member(c, s, "workspace"));
         row(c, "Checkpoint", checkpoint_text(c, l->checkpoint.json));
 }

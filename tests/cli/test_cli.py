@@ -100,7 +100,7 @@ def test_version_of_the_program_needs_no_daemon(nobody):
 def test_without_a_daemon_every_verb_says_how_to_start_it(nobody, args):
     done = nobody.cli(*args)
     assert done.returncode == 1
-    assert done.stderr == f"agentd is not running (no answer at {nobody.socket}); start it with: agentd start\n"
+    assert done.stderr == f"agentd is not running (no answer at {nobody.socket}); start it with: agentd start --detach\n"
     assert not nobody.own_pids(), "a client started a daemon"
 
 
@@ -248,7 +248,7 @@ def test_list_is_an_aligned_table(make_agentd):
     good(agentd.cli("create", "--name", "b", "--model", "fableforge-14b", "--tools", "x"))
     good(agentd.cli("send", "b", "hi"))
     assert masked(good(agentd.cli("list"))) == (
-        "ID                NAME   STATUS   MODEL           UPDATED  RESTARTS  MESSAGES\n"
+        "ID                NAME   STATUS   MODEL/COMMAND   UPDATED  RESTARTS  MESSAGES\n"
         "<id>               größe  created  m               <ago>           0         0\n"
         "<id>               b      created  fableforge-14b  <ago>           0         1\n")
     assert good(agentd.cli("list", "-o", "name")) == "größe\nb\n"
@@ -256,6 +256,16 @@ def test_list_is_an_aligned_table(make_agentd):
     listed = json.loads(good(agentd.cli("list", "--json")))
     assert [s["name"] for s in listed] == ["größe", "b"] and listed[1]["tools"] == ["x"]
     assert "NAMESPACE" in good(agentd.cli("ls", "-o", "wide"))
+
+
+def test_list_and_status_show_what_a_session_runs(shared):
+    prompt = "say \x1b[31mhi\nto everybody" + " and everybody" * 100
+    good(shared.cli("run", "--name", "what", "--", "/bin/sh", "-c", "sleep 1000", prompt))
+    (line,) = [x for x in good(shared.cli("list")).splitlines() if " what " in x]
+    assert '  sh -c "sleep 1000" "say \\x1b[31mhi\\x0at…  ' in line
+    text = good(shared.cli("status", "what"))
+    (line,) = [x for x in text.splitlines() if "Command:" in x]
+    assert line.startswith('    Command: /bin/sh -c "sleep 1000" "say') and line.endswith("…") and len(line) == 13 + 200
 
 
 def test_archived_sessions_show_with_all(shared):
