@@ -63,6 +63,7 @@ static int lines_wanted(Cli *c, char **ret) {
 
 typedef struct Dump {
         long status;
+        bool is_empty;
         Buf refusal;
 } Dump;
 
@@ -70,6 +71,7 @@ static int on_dump(long status, const char *data, size_t n, void *userdata) {
         Dump *d = userdata;
 
         d->status = status;
+        d->is_empty = d->is_empty && n == 0;
         if (status == 200)
                 return fwrite(data, 1, n, stdout) == n ? 0 : -EIO;
         (void) buf_append(&d->refusal, data, MIN(n, ERROR_BYTES - d->refusal.len));
@@ -77,7 +79,7 @@ static int on_dump(long status, const char *data, size_t n, void *userdata) {
 }
 
 static int dump(Cli *c, const char *path) {
-        Dump d = { .refusal = BUF_INIT(ERROR_BYTES) };
+        Dump d = { .is_empty = true, .refusal = BUF_INIT(ERROR_BYTES) };
         HttpClient *client;
 
         int r = ask_client(c, &client);
@@ -91,6 +93,8 @@ static int dump(Cli *c, const char *path) {
                 r = ask_no_answer(c, r);
         else if (r == 0 && d.status != 0 && d.status != 200)
                 r = ask_refused(c, d.status, d.refusal.data, d.refusal.len);
+        else if (r == 0 && d.is_empty)
+                cli_note(c, "there is no output to show");
         buf_done(&d.refusal);
         return r;
 }

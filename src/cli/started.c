@@ -51,11 +51,15 @@ static int ended_at_once(Cli *c, JsonSpan s, bool again) {
 
         if (c->json)
                 cli_print_json(s);
-        return cli_error(c, CLI_FAILURE, "%s (%s) ended at once: %s%s; see: agentd logs %s", name,
+        /* A program that was never executed wrote nothing that could be looked at. */
+        const char *see = str_startswith(reason, "could not ")
+                                  ? ""
+                                  : cli_text(c, "; see: agentd logs %s", name);
+        return cli_error(c, CLI_FAILURE, "%s (%s) ended at once: %s%s%s", name,
                          cli_member(c, s, "session_id"), *reason ? reason : "it failed",
                          again ? cli_text(c, "; it is tried again, `agentd stop %s` gives up", name)
                                : "",
-                         name);
+                         see);
 }
 
 int ask_started(Cli *c, const char *id, bool is_new) {

@@ -166,6 +166,8 @@ static void print_state(Cli *c, const Look *l) {
                 row(c, "Reason", reason);
         if (restart_at > 0)
                 row(c, "Next run", restart_at > c->now ? cli_ago(c, restart_at) : "now");
+        if (streq(cli_member(c, s, "status"), "error"))
+                row(c, "Next run", cli_text(c, "none; `agentd resume %s` tries again", l->ref.name));
         if (run_is_open(c, l)) {
                 row(c, "Main PID", cli_member(c, l->run.json, "pid"));
                 print_usage(c, l->run.json);
