@@ -213,8 +213,8 @@ const Verb verb_table[] = {
           verb_variables },
         { "memory", NULL, "Write", "get KEY|set KEY VALUE|ls|rm KEY [SESSION]", 1, 4, 0,
           memory_options, "show and set long-term memory",
-          "Of the session if one is named, else of the namespace. A value is JSON if it\n"
-          "reads as JSON, else text.",
+          "Memory belongs to a namespace: that of the session if one is named behind the\n"
+          "rest. A value is JSON if it reads as JSON, else text.",
           "agentd memory set preference '{\"theme\": \"dark\"}'", verb_memory },
         { "help", NULL, "Write", "[VERB]", 0, 1, 0, NULL, "show this help, or that of a verb", NULL,
           "agentd help run", verb_help },
