@@ -46,6 +46,8 @@ int ask_started(Cli *c, const char *id, bool is_new);
 void say_session(Cli *c, JsonSpan session, bool is_new);
 /* "running (active)", "stopped". */
 char *session_state_text(Cli *c, JsonSpan session);
+/* The colour of that: yellow for what should run and does not. */
+const char *session_colour(Cli *c, JsonSpan session);
 /* The command line of a session's agent, "" if it has none. brief: at most 40 columns, absolute
  * paths by their last part only. */
 char *session_command(Cli *c, JsonSpan session, bool brief);

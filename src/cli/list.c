@@ -32,11 +32,9 @@ static char *model_or_command(Cli *c, JsonSpan s) {
 }
 
 static void add_row(Cli *c, Table *t, JsonSpan s) {
-        const char *status = cli_member(c, s, "status");
-
         table_add(t, cli_member(c, s, "session_id"), NULL);
         table_add(t, cli_member(c, s, "name"), NULL);
-        table_add(t, short_state(c, s), cli_status_colour(status));
+        table_add(t, short_state(c, s), session_colour(c, s));
         table_add(t, model_or_command(c, s), NULL);
         table_add(t, cli_ago(c, cli_time(s, "updated_at")), NULL);
         table_add_number(t, cli_number(s, "restarts"));

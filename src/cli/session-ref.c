@@ -20,8 +20,8 @@ static int ambiguous(Cli *c, const char *ref, JsonSpan list) {
                 (void) buf_printf(&b, "%s%s (%s, %s)", b.len ? ", " : "",
                                   cli_member(c, s, "session_id"), cli_member(c, s, "name"),
                                   cli_member(c, s, "status"));
-        return cli_error(c, CLI_USAGE, "'%s' may be each of %zu sessions, name one by its id: %s",
-                         ref, json_count(list), cli_take(c, &b));
+        return cli_error(c, CLI_USAGE, "'%s' may mean %zu sessions, name one by its id: %s", ref,
+                         json_count(list), cli_take(c, &b));
 }
 
 int ask_session(Cli *c, const char *ref, SessionRef *ret) {
@@ -61,20 +61,25 @@ char *session_state_text(Cli *c, JsonSpan session) {
         return cli_text(c, "%s (%s)", status, substate);
 }
 
+const char *session_colour(Cli *c, JsonSpan session) {
+        bool waits = streq(cli_member(c, session, "substate"), "backoff");
+
+        return cli_status_colour(waits ? "paused" : cli_member(c, session, "status"));
+}
+
 void say_session(Cli *c, JsonSpan session, bool is_new) {
         if (c->json) {
                 cli_print_json(session);
                 return;
         }
-        const char *id = cli_member(c, session, "session_id"),
-                   *status = cli_member(c, session, "status");
+        const char *id = cli_member(c, session, "session_id");
         if (is_new && c->quiet) {
                 c->quiet = false;
                 cli_say(c, "%s", id);
                 return;
         }
         cli_say(c, "%s (%s) is %s", cli_member(c, session, "name"), id,
-                cli_paint(c, cli_status_colour(status), session_state_text(c, session)));
+                cli_paint(c, session_colour(c, session), session_state_text(c, session)));
 }
 
 static int post_verb(Cli *c, const char *verb, const char *body, SessionRef *ret_session, Reply *ret) {

@@ -154,7 +154,7 @@ static char *checkpoint_text(Cli *c, JsonSpan cp) {
 
 static void print_state(Cli *c, const Look *l) {
         JsonSpan s = l->state.json;
-        const char *colour = cli_status_colour(cli_member(c, s, "status"));
+        const char *colour = session_colour(c, s);
         usec_t restart_at = cli_time(s, "restart_at");
 
         cli_say(c, "%s %s (%s)", cli_paint(c, colour, "●"), l->ref.name, l->ref.id);
