@@ -17,6 +17,8 @@
 #define EXEC_JOB_FD    3
 #define EXEC_STATUS_FD 4
 #define EXEC_JOB_MAX   (4U << 20)
+/* As argument: it was born in TAG_CGROUP already. */
+#define EXEC_IN_CGROUP "in-cgroup"
 
 typedef enum ExecStep {
         EXEC_STEP_JOB,     /* read and parse the job */

@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/str.h"
 #include "exec/exec-internal.h"
 
 static int step_cgroup(const ExecJob *job) {
@@ -143,7 +144,7 @@ static _Noreturn void fail(ExecStep step, int error) {
         _exit(127);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
         ExecJob job = {};
         int r;
 
@@ -155,6 +156,10 @@ int main(void) {
         if (r < 0)
                 fail(EXEC_STEP_JOB, r);
 
+        if (argc > 1 && streq(argv[1], EXEC_IN_CGROUP)) {
+                free(job.cgroup);
+                job.cgroup = NULL;
+        }
         for (ExecStep step = EXEC_STEP_JOB + 1; step < _EXEC_STEP_MAX; step++) {
                 r = steps[step](&job);
                 if (r < 0)

@@ -119,6 +119,8 @@ typedef struct Keeper {
         int control_listen, control[KEEPER_CONTROL_MAX];
         unsigned control_generation;
 
+        enum { BIRTH_UNTRIED, BIRTH_WORKS, BIRTH_FAILS } birth; /* in a cgroup; see spawn.c */
+
         bool quitting;  /* the daemon will not be started again */
         bool gave_up;   /* because it said that it cannot run */
         bool keep_runs; /* leave only when no run lives */
@@ -156,7 +158,8 @@ void keeper_run_pend(Keeper *k, KeeperRun *r, bool *flag, bool value);
 /* ---- spawn.c, adopt.c, exit.c ---- */
 
 /* Forks and executes agentd-exec; the run's outputs are set up. Failures end in keeper_run_failed(). */
-void keeper_run_spawn(Keeper *k, KeeperRun *r, int job_fd);
+/* cgroup_fd: where to begin; negative: agentd-exec joins. */
+void keeper_run_spawn(Keeper *k, KeeperRun *r, int job_fd, int cgroup_fd);
 /* The status pipe has something to say. */
 void keeper_run_status(Keeper *k, KeeperRun *r);
 /* Our child is a zombie: reap it and report. */

@@ -215,9 +215,9 @@ static KeeperRun *take_run(Keeper *k, uint64_t id, int *fds, size_t n_fds, bool 
                 refuse(k, id, ENOBUFS);
                 return NULL;
         }
-        if (n_fds == _KEEPER_FD_MAX) {
+        if (n_fds >= _KEEPER_FD_MAX) {
                 ret = keeper_output_open(k, r, fds + KEEPER_FD_OUT, adopting);
-                for (size_t i = KEEPER_FD_OUT; i < n_fds; i++)
+                for (size_t i = KEEPER_FD_OUT; i < _KEEPER_FD_MAX; i++)
                         fds[i] = -EBADF;
         }
         if (ret >= 0)
@@ -234,7 +234,8 @@ static void handle_spawn(Keeper *k, const KeeperMsg *msg, int *fds, size_t n_fds
         KeeperRun *r = take_run(k, msg->run.run, fds, n_fds, false);
 
         if (r)
-                keeper_run_spawn(k, r, fds[KEEPER_FD_JOB]);
+                keeper_run_spawn(k, r, fds[KEEPER_FD_JOB],
+                                 n_fds > KEEPER_FD_CGROUP ? fds[KEEPER_FD_CGROUP] : -EBADF);
 }
 
 static void handle_adopt(Keeper *k, const KeeperMsg *msg, int *fds, size_t n_fds) {
@@ -310,7 +311,7 @@ void keeper_link_event(Keeper *k, uint32_t events) {
         /* Before a hang-up is believed, everything that the daemon said is read. */
         for (unsigned i = 0; i < MESSAGES_PER_TURN && !l->pend_refused && l->fd >= 0; i++) {
                 KeeperMsg msg;
-                int fds[_KEEPER_FD_MAX];
+                int fds[_KEEPER_FD_SPAWN_MAX];
                 size_t n_fds = 0;
                 int r = keeper_msg_recv(l->fd, &msg, fds, ELEMENTSOF(fds), &n_fds);
 

@@ -93,6 +93,9 @@ enum {
         KEEPER_FD_ERR_LOG,
         KEEPER_FD_INDEX, /* file of KeeperIndexRecord, appended */
         _KEEPER_FD_MAX,
+        /* SPAWN may bring one more: the run's cgroup folder, to begin in. See keeper/spawn.c */
+        KEEPER_FD_CGROUP = _KEEPER_FD_MAX,
+        _KEEPER_FD_SPAWN_MAX,
 };
 
 typedef struct KeeperSlot {

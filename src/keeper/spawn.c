@@ -4,18 +4,24 @@
  *
  * Plain fork(): this process is so small that it costs tens of microseconds, and the child has an
  * address space of its own, so a mistake between fork and exec cannot reach us.
- * clone3(CLONE_INTO_CGROUP) was rejected: a cgroup that was ever killed kills what is cloned into
- * it, and its parent's cgroup counts too; agentd-exec joins its cgroup by itself as its first step.
  * posix_spawn() cannot restore limits and the OOM score.
+ *
+ * The child is born in its cgroup where that works (clone3), else agentd-exec joins it as its first
+ * step. Joining makes the kernel wait for every processor to have been idle or in user space once:
+ * 12 ms for a single start, measured; being born there costs nothing. But some kernels look at
+ * whether the parent's cgroup, and not the child's, was ever killed, and then the child dies at
+ * once: so the first cgroup that comes is tried with a child that does nothing.
  *
  * The pidfd is opened right after the fork, before anybody could have reaped the child, so it needs
  * no check. The program is executed from a descriptor that was opened when the keeper started: an
  * upgrade on disk cannot mix versions. */
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/log.h"
@@ -52,9 +58,9 @@ static _Noreturn void child_fail(int status_fd, int error) {
         _exit(127);
 }
 
-static _Noreturn void child_main(const Keeper *k, int job_fd, int status_fd) {
-        static char name[] = "agentd-exec";
-        char *argv[] = { name, NULL };
+static _Noreturn void child_main(const Keeper *k, int job_fd, int status_fd, bool in_cgroup) {
+        static char name[] = "agentd-exec", placed[] = EXEC_IN_CGROUP;
+        char *argv[] = { name, in_cgroup ? placed : NULL, NULL };
         int job, status, program;
 
         keeper_child_reset(k);
@@ -93,7 +99,49 @@ static void kill_and_reap(pid_t pid) {
                 ;
 }
 
-static int spawn(Keeper *k, KeeperRun *r, int job_fd) {
+/* As fork(), in this cgroup. Of what glibc does besides we need nothing: one thread, no handlers. */
+static pid_t fork_into(int cgroup_fd) {
+        struct clone_args args = {
+                .flags = CLONE_INTO_CGROUP,
+                .exit_signal = SIGCHLD,
+                .cgroup = (uint64_t) cgroup_fd,
+        };
+
+        return (pid_t) syscall(SYS_clone3, &args, sizeof(args));
+}
+
+static bool can_be_born_in(Keeper *k, int cgroup_fd) {
+        siginfo_t si = {};
+
+        if (cgroup_fd < 0 || k->birth == BIRTH_FAILS)
+                return false;
+        if (k->birth == BIRTH_WORKS)
+                return true;
+        pid_t pid = fork_into(cgroup_fd);
+        if (pid == 0)
+                _exit(0);
+        if (pid < 0)
+                return false; /* perhaps the next one */
+        while (waitid(P_PID, (id_t) pid, &si, WEXITED) < 0 && errno == EINTR)
+                ;
+        k->birth = si.si_code == CLD_EXITED ? BIRTH_WORKS : BIRTH_FAILS;
+        return k->birth == BIRTH_WORKS;
+}
+
+static pid_t fork_child(Keeper *k, int job_fd, int status_fd, int cgroup_fd) {
+        bool in_cgroup = can_be_born_in(k, cgroup_fd);
+        pid_t pid = in_cgroup ? fork_into(cgroup_fd) : fork();
+
+        if (pid < 0 && in_cgroup) {
+                in_cgroup = false; /* joining says what is wrong, if it is the cgroup */
+                pid = fork();
+        }
+        if (pid == 0)
+                child_main(k, job_fd, status_fd, in_cgroup);
+        return pid;
+}
+
+static int spawn(Keeper *k, KeeperRun *r, int job_fd, int cgroup_fd) {
         _cleanup_close_ int status_write = -EBADF;
         int pipe_fds[2], ret;
 
@@ -106,11 +154,9 @@ static int spawn(Keeper *k, KeeperRun *r, int job_fd) {
         if (ret < 0)
                 return ret;
 
-        pid_t pid = fork();
+        pid_t pid = fork_child(k, job_fd, status_write, cgroup_fd);
         if (pid < 0)
                 return errno_neg();
-        if (pid == 0)
-                child_main(k, job_fd, status_write);
         r->slot.pid = pid;
         r->child = true;
         ret = identify(r);
@@ -119,10 +165,10 @@ static int spawn(Keeper *k, KeeperRun *r, int job_fd) {
         return ret;
 }
 
-void keeper_run_spawn(Keeper *k, KeeperRun *r, int job_fd) {
+void keeper_run_spawn(Keeper *k, KeeperRun *r, int job_fd, int cgroup_fd) {
         int ret;
 
-        ret = spawn(k, r, job_fd);
+        ret = spawn(k, r, job_fd, cgroup_fd);
         if (ret >= 0)
                 return;
         r->status_fd = fd_close(r->status_fd);

@@ -7,6 +7,7 @@
  * that died, so there is one place that removes folders and cgroups. The reason says the step and
  * the path, since `No such file or directory` alone helps nobody. */
 
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "base/fs.h"
@@ -68,14 +69,18 @@ static int make_cgroup(SupRun *r) {
 
 static int send_spawn(SupRun *r, int job) {
         KeeperMsg msg = { .type = KEEPER_SPAWN, .run.run = r->id };
-        int fds[_KEEPER_FD_MAX];
+        int fds[_KEEPER_FD_SPAWN_MAX];
 
         int e = output_fds(&r->output, fds);
         if (e < 0)
                 return e;
         fds[KEEPER_FD_JOB] = job;
-        e = link_send(r->manager, &msg, fds, _KEEPER_FD_MAX);
-        for (size_t i = KEEPER_FD_OUT; i < _KEEPER_FD_MAX; i++)
+        fds[KEEPER_FD_CGROUP] =
+                r->cgroup ? open(r->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC) : -EBADF;
+        /* Without it the helper joins by the path in its job. */
+        size_t n = fds[KEEPER_FD_CGROUP] < 0 ? _KEEPER_FD_MAX : _KEEPER_FD_SPAWN_MAX;
+        e = link_send(r->manager, &msg, fds, n);
+        for (size_t i = KEEPER_FD_OUT; i < n; i++)
                 fd_close(fds[i]);
         /* A keeper that has just died took nothing, and its end of file comes next: recovery decides. */
         r->has_slot = true;

@@ -24,7 +24,7 @@
 struct LinkPacket {
         ListLink link;
         KeeperMsg msg;
-        int fds[_KEEPER_FD_MAX];
+        int fds[_KEEPER_FD_SPAWN_MAX];
         size_t n_fds;
 };
 
@@ -43,7 +43,7 @@ DEFINE_CLEANUP(LinkPacket *, packet_free);
 static int packet_queue(KeeperLink *l, const KeeperMsg *msg, const int *fds, size_t n_fds) {
         _cleanup_(packet_freep) LinkPacket *p = calloc(1, sizeof(*p));
 
-        assert(n_fds <= _KEEPER_FD_MAX);
+        assert(n_fds <= _KEEPER_FD_SPAWN_MAX);
         if (!p)
                 return -ENOMEM;
         p->msg = *msg;

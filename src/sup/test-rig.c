@@ -198,7 +198,7 @@ bool rig_pending(Rig *rig) {
 }
 
 KeeperMsg rig_expect(Rig *rig, KeeperMsgType type) {
-        int fds[_KEEPER_FD_MAX];
+        int fds[_KEEPER_FD_SPAWN_MAX];
         KeeperMsg msg;
         size_t n;
 
