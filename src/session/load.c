@@ -229,6 +229,6 @@ int session_reread(Session *s) {
         s->jump = NULL;
         s->is_tainted = s->is_deleting = false;
         note_change(s);
-        session_rearm(s);
+        session_rearm_later(s);
         return 0;
 }

@@ -222,11 +222,11 @@ void session_apply(Session *s, const SessionInfo *next) {
 }
 
 static void tainted_remove(SessionManager *m, const Session *s) {
-        for (size_t i = 0; i < m->n_tainted; i++)
-                if (m->tainted[i] == s) {
+        for (size_t i = 0; i < m->n_tainted;)
+                if (m->tainted[i] == s)
                         m->tainted[i] = m->tainted[--m->n_tainted];
-                        return;
-                }
+                else
+                        i++;
 }
 
 void session_forget(Session *s, int r) {
@@ -236,8 +236,7 @@ void session_forget(Session *s, int r) {
         assert(s->inflight == 0);
         s->is_deleting = true;
         ops_abandon(s, r);
-        if (s->is_tainted)
-                tainted_remove(m, s);
+        tainted_remove(m, s); /* the list may name one that was read again since */
         count_session(m, &s->info, -1);
         map_remove(m->by_id, s->info.id);
         if (session_find(m, s->info.id, &at)) {

@@ -85,9 +85,12 @@ int session_run_started(
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
+        int r = session_make_true(s);
+        if (r < 0)
+                return r;
         if (!s->open_run || s->open_run->id != run)
                 return SESSION_E_STALE_RUN;
-        int r = session_txn_new(s->manager, s, &t);
+        r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
         t->run_state = s->open_run->state == RUN_STOPPING ? RUN_STOPPING : RUN_ALIVE;
@@ -188,13 +191,16 @@ int session_run_ended(Session *s, uint64_t run, const RunEnd *end, SessionDoneFn
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
+        int r = session_make_true(s);
+        if (r < 0)
+                return r;
         if (!s->open_run || s->open_run->id != run)
                 return SESSION_E_STALE_RUN;
         _cleanup_free_ EndJob *job = malloc(sizeof(EndJob));
         if (!job)
                 return -ENOMEM;
         *job = (EndJob){ done, userdata };
-        int r = session_txn_new(s->manager, s, &t);
+        r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
         end_row(t, run, end);

@@ -187,13 +187,16 @@ DEFINE_CLEANUP(SessionTxn *, session_txn_free);
 void txn_set_string(SessionTxn *t, const char **field, const char *old, char *value);
 /* Takes t over in every case. 0: memory is changed and done(r, s, id) comes after the commit; else
  * nothing happened. done may be NULL. */
-int session_txn_submit(SessionTxn *t, uint64_t id, SessionDoneFn done, void *userdata);
+int session_txn_submit(SessionTxn *txn, uint64_t id, SessionDoneFn done, void *userdata);
 /* done(r, s, id) later, after everything submitted so far. */
 int session_txn_barrier(SessionManager *m, Session *s, uint64_t id, SessionDoneFn done, void *userdata);
 /* Removes the intents of verbs that failed; if that fails too, again in a second. */
 void void_intents_sweep(SessionManager *m);
 /* The session must be read again from the store as soon as nothing of it is under way. */
 void session_taint(Session *s);
+/* Reads a tainted session again, so that what it holds can be asked. Errors: -EAGAIN while its
+ * transactions are under way, those of reading. */
+int session_make_true(Session *s);
 
 /* ---- row.c ---- */
 
@@ -246,6 +249,7 @@ int session_reread(Session *s);
 
 void session_rearm(Session *s);
 /* Asks again in a second: what was due could not be done. */
+void session_rearm_later(Session *s);
 void session_retry(Session *s);
 int manager_rearm(SessionManager *m);
 /* When old events are looked for next; USEC_INFINITY: not at all. */

@@ -387,6 +387,24 @@ static void test_verbs_are_finished_after_the_daemon_died_at_any_point(void **st
         fixture_open(f);
 }
 
+/* The commit of an end failed, and so did reading the session again. */
+static void test_an_end_is_not_dropped_by_a_memory_that_is_ahead_of_the_store(void **state) {
+        RunEnd end = { .exit_code = 7, .next = RUN_NEXT_FAILED, .reason = "it left" };
+        Fixture *f = *state;
+        Session *s = make_session(f, "s", true);
+
+        start(f, s);
+        uint64_t run = session_info(s)->run;
+        session_taint(s);
+        open_run_remove(s);
+        assert_int_equal(AWAIT(f, session_run_ended(s, run, &end, DONE)), 0);
+        assert_state(s, "failed");
+        assert_null(s->open_run);
+        /* Nothing remembers it as to be read again when it is gone. */
+        assert_int_equal(AWAIT(f, session_delete(s, false, DONE)), 0);
+        assert_int_equal(f->m->n_tainted, 0);
+}
+
 static int count_runs(const RunInfo *r, void *userdata) {
         unsigned *n = userdata;
 
@@ -420,6 +438,7 @@ int main(void) {
                 FIXTURE_TEST(test_heartbeats_tell_the_oldest_of_the_running),
                 FIXTURE_TEST(test_a_failed_commit_leaves_memory_as_the_disk_is),
                 FIXTURE_TEST(test_an_end_that_could_not_be_written_can_be_told_again),
+                FIXTURE_TEST(test_an_end_is_not_dropped_by_a_memory_that_is_ahead_of_the_store),
                 FIXTURE_TEST(test_never_are_two_runs_of_a_session_open),
                 FIXTURE_TEST(test_verbs_are_finished_after_the_daemon_died_at_any_point),
         };

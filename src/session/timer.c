@@ -75,6 +75,13 @@ void session_rearm(Session *s) {
         arm(s->manager, &s->timer, session_deadline(s));
 }
 
+/* After a failed commit: what is due would fail again at once, as fast as the disk can say no. */
+void session_rearm_later(Session *s) {
+        usec_t deadline = session_deadline(s), soon = clock_monotonic() + USEC_PER_SEC;
+
+        arm(s->manager, &s->timer, MAX(deadline, soon));
+}
+
 void session_retry(Session *s) {
         arm(s->manager, &s->timer, clock_monotonic() + USEC_PER_SEC);
 }

@@ -16,12 +16,16 @@
 
 #include "session/session-internal.h"
 
+int session_make_true(Session *s) {
+        if (!s->is_tainted)
+                return 0;
+        return s->inflight > 0 ? -EAGAIN : session_reread(s);
+}
+
 int session_txn_new(SessionManager *m, Session *s, SessionTxn **ret) {
-        if (s && s->is_tainted) {
-                int r = s->inflight > 0 ? -EAGAIN : session_reread(s);
-                if (r < 0)
-                        return r;
-        }
+        int r = s ? session_make_true(s) : 0;
+        if (r < 0)
+                return r;
 
         _cleanup_(session_txn_freep) SessionTxn *t = calloc(1, sizeof(SessionTxn));
         if (!t)
@@ -44,6 +48,7 @@ int session_txn_new(SessionManager *m, Session *s, SessionTxn **ret) {
         return 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): value is taken over */
 void txn_set_string(SessionTxn *t, const char **field, const char *old, char *value) {
         if (*field != old)
                 free((void *) (uintptr_t) *field);
@@ -301,19 +306,16 @@ int session_txn_barrier(SessionManager *m, Session *s, uint64_t id, SessionDoneF
 }
 
 static void reread_tainted(SessionManager *m) {
-        size_t kept = 0, n = m->n_tainted;
-
-        for (size_t i = 0; i < n; i++) {
+        for (size_t i = 0; i < m->n_tainted;) {
                 Session *s = m->tainted[i];
-                int r = !s->is_tainted ? 0 : s->inflight > 0 ? -EAGAIN : session_reread(s);
-                if (r == -ENOENT) {
-                        s->is_tainted = false;
-                        session_forget(s, -ESTALE);
-                } else if (r < 0)
-                        m->tainted[kept++] = s;
+                int r = session_make_true(s);
+                if (r == -ENOENT)
+                        session_forget(s, -ESTALE); /* takes it from the list */
+                else if (r < 0)
+                        i++;
+                else
+                        m->tainted[i] = m->tainted[--m->n_tainted];
         }
-        memmove(m->tainted + kept, m->tainted + n, (m->n_tainted - n) * sizeof(Session *));
-        m->n_tainted -= n - kept;
 }
 
 void session_manager_reload(SessionManager *m) {
