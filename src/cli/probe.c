@@ -14,7 +14,7 @@
 #define AGAIN_MSEC 20
 #define TRY_USEC   (2 * USEC_PER_SEC)
 
-int probe(Cli *c, const char *path, usec_t timeout_usec, Reply *ret) {
+static int probe_once(Cli *c, const char *path, usec_t timeout_usec, Reply *ret) {
         _cleanup_(http_client_freep) HttpClient *client = NULL;
         _cleanup_reply_ Reply reply = {};
         HttpClientOptions options = {
@@ -35,6 +35,17 @@ int probe(Cli *c, const char *path, usec_t timeout_usec, Reply *ret) {
         *ret = reply;
         reply = (Reply){};
         return 0;
+}
+
+/* Who hangs up without a word is dying: its socket lives until the last of its threads is gone. */
+int probe(Cli *c, const char *path, usec_t timeout_usec, Reply *ret) {
+        usec_t until = clock_monotonic() + timeout_usec;
+        int r;
+
+        while ((r = probe_once(c, path, timeout_usec, ret)) == -ECONNRESET &&
+               clock_monotonic() < until)
+                (void) poll(NULL, 0, AGAIN_MSEC);
+        return r;
 }
 
 int probe_ready(Cli *c, int pidfd, usec_t timeout_usec) {
