@@ -144,6 +144,12 @@ static void on_started_committed(int r, Session *s, uint64_t id, void *userdata)
                 unit_commit(u);
 }
 
+/* No end in the policy's sense: the shutdown asked for it, and the next daemon goes on with it; or the
+ * keeper was never asked to begin it. What had ended by itself before the shutdown is not meant. */
+static bool goes_on_at_once(const AgentUnit *u) {
+        return u->end.never_began || (u->must_end && u->end.stop_was_asked);
+}
+
 /* What shall come after this end, by policy. Stops that were asked for are decided by the session room. */
 static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
         SupRestartState state = {
@@ -158,7 +164,10 @@ static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
                 random = clock_monotonic();
         if (info->message_count > u->messages_at_start)
                 state.restarts = 0;
-        if (u->must_end) { /* the next daemon goes on with it at once */
+        end->restarts = state.restarts;
+        end->start_window = state.window_start;
+        end->start_count = state.window_count;
+        if (goes_on_at_once(u)) {
                 end->next = RUN_NEXT_BACKOFF;
                 end->restart_at = clock_realtime();
                 return;
@@ -332,16 +341,22 @@ static int unit_start(AgentUnit *u, Session *s, const char *token) {
         return sup_run_start(u->agents->sup, &params, &u->sup);
 }
 
-static void unit_fail_start(AgentUnit *u, int error) {
+static void unit_fail(AgentUnit *u, SupResult result, const char *what, int error) {
         u->end = (SupExit){
-                .result = SUP_RESULT_EXEC,
+                .result = result,
                 .exit_code = -1,
                 .time = clock_realtime(),
         };
-        (void) snprintf(u->end.reason, sizeof(u->end.reason), "could not be started: %s",
+        (void) snprintf(u->end.reason, sizeof(u->end.reason), "%s: %s", what,
                         strerror(error < 0 ? -error : error));
         u->has_ended = true;
         unit_commit(u);
+}
+
+/* What the shutdown does with a run that it shall not leave behind; ended() comes later, from the loop. */
+static void unit_end_for_shutdown(AgentUnit *u) {
+        u->must_end = true;
+        (void) sup_run_stop(u->sup);
 }
 
 static void on_session_start(Session *s, uint64_t run, const char *token, void *userdata) {
@@ -355,7 +370,9 @@ static void on_session_start(Session *s, uint64_t run, const char *token, void *
         }
         r = unit_start(u, s, token);
         if (r < 0)
-                unit_fail_start(u, r);
+                unit_fail(u, SUP_RESULT_EXEC, "could not be started", r);
+        else if (a->shutting_down)
+                unit_end_for_shutdown(u);
 }
 
 static AgentUnit *unit_of_run(Agents *a, uint64_t run) {
@@ -417,6 +434,7 @@ static int unit_expect(AgentUnit *u, Session *s, const RunInfo *run) {
                 .session = u->session,
                 .spec = u->spec,
                 .folder = session_info(s)->workspace,
+                .created_at = run->created_at,
                 .userdata = u,
         };
         SupIdentity id = {
@@ -439,9 +457,13 @@ void agents_found(Session *s, const RunInfo *run, void *userdata) {
         int r = agent_unit_new(a, s, run->id, &u);
         if (r >= 0)
                 r = unit_expect(u, s, run);
-        if (r < 0)
-                log_error(r, "Cannot look for run %016llx of session %s",
-                          (unsigned long long) run->id, session_info(s)->name);
+        if (r >= 0)
+                return;
+        log_error(r, "Cannot look for run %016llx of session %s", (unsigned long long) run->id,
+                  session_info(s)->name);
+        /* sup ends what it was not told to expect; the session must not wait for it for ever. */
+        if (u)
+                unit_fail(u, SUP_RESULT_LOST, "cannot be supervised any more", r);
 }
 
 /* ---- shutdown ---- */
@@ -459,6 +481,12 @@ static void shutdown_check(Agents *a) {
         done(sup_manager_n_alive(a->sup), a->shutdown_userdata);
 }
 
+/* Nobody would begin what is still queued. */
+static bool unit_may_outlive_us(const AgentUnit *u) {
+        bool stops = u->agents->keep_means_stop || (u->spec && u->spec->stop_with_daemon);
+        return !stops && sup_run_state(u->sup) != SUP_RUN_QUEUED;
+}
+
 void agents_shutdown(Agents *a, void (*done)(unsigned kept, void *userdata), void *userdata) {
         size_t cursor = 0;
         void *value;
@@ -468,10 +496,8 @@ void agents_shutdown(Agents *a, void (*done)(unsigned kept, void *userdata), voi
         a->shutdown_userdata = userdata;
         while (map_next(a->units, &cursor, NULL, &value)) {
                 AgentUnit *u = value;
-                if (!u->sup || !(a->keep_means_stop || (u->spec && u->spec->stop_with_daemon)))
-                        continue;
-                u->must_end = true;
-                (void) sup_run_stop(u->sup); /* ended() comes later, from the loop */
+                if (u->sup && !unit_may_outlive_us(u))
+                        unit_end_for_shutdown(u);
         }
         shutdown_check(a);
 }

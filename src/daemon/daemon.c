@@ -406,9 +406,9 @@ Daemon *daemon_free(Daemon *d) {
                 (void) store_flush(d->state);
         if (d->memory_store)
                 (void) store_flush(d->memory_store);
+        session_manager_free(d->sessions); /* its last completions still reach agents */
         agents_free(d->agents);
         sup_manager_free(d->sup);
-        session_manager_free(d->sessions);
         memory_manager_free(d->memory);
         store_free(d->memory_store);
         store_free(d->state);

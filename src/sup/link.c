@@ -126,6 +126,7 @@ static void on_hello(SupManager *m, const KeeperMsg *msg) {
         l->hello = true;
         l->pid = msg->hello.pid;
         l->max_runs = msg->hello.max_runs;
+        l->started_at = msg->hello.started_usec;
 }
 
 static void on_slots_end(SupManager *m) {

@@ -63,9 +63,8 @@ static void attach(SupRun *r, bool leader_lives) {
 static void restore_frozen(SupRun *r) {
         if (!r->cgroup || r->state != SUP_RUN_ALIVE)
                 return;
-        bool is = cgroup_frozen(r->cgroup) > 0;
-        if (is != r->was_frozen)
-                (void) cgroup_freeze(r->cgroup, r->was_frozen);
+        /* Without asking: a freeze that was under way may not show yet. */
+        (void) cgroup_freeze(r->cgroup, r->was_frozen);
         if (r->was_frozen)
                 sup_run_set_state(r, SUP_RUN_FROZEN);
 }
@@ -139,6 +138,7 @@ void recover_slot(SupManager *m, const KeeperSlot *slot) {
                 run_on_exited(r, slot);
                 break;
         case KEEPER_RUN_FAILED:
+                r->exit.time = slot->time_usec;
                 attach(r, false); /* FAILED comes with the step */
                 break;
         }
@@ -192,6 +192,7 @@ static void recover_dead(SupRun *r) {
         (void) output_open(&r->output, false);
         bool known =
                 began && r->pidfd >= 0 && proc_exit_status(r->pidfd, r->identity.pid, &status) == 0;
+        r->exit.never_began = !began && r->created_at > r->manager->link.started_at;
         const char *reason = !began ? "lost while it was being started" : "gone without a trace";
         if (r->identity.boot_id[0] && !streq(r->identity.boot_id, r->manager->boot_id))
                 reason = "the machine was started anew";

@@ -196,14 +196,14 @@ static void classify(SupRun *r, SupResult result) {
 }
 
 static void describe(SupRun *r, const char *reason) {
-        char name[SUP_SIGNAL_NAME_SIZE];
+        char name[SIGNAL_NAME_SIZE];
 
         if (r->exit.reason[0])
                 return;
         if (reason)
                 append_reason(r, "%s", reason);
         else if (r->exit.exit_signal > 0)
-                append_reason(r, "killed by %s", sup_signal_to_string(r->exit.exit_signal, name));
+                append_reason(r, "killed by %s", signal_to_string(r->exit.exit_signal, name));
         else if (r->exit.exit_code > 0)
                 append_reason(r, "exit status %d", r->exit.exit_code);
 }
@@ -245,7 +245,8 @@ void run_fail(SupRun *r, SupResult result, const char *format, ...) {
 /* ---- the end ---- */
 
 static void finish(SupRun *r) {
-        r->exit.time = clock_realtime();
+        if (r->exit.time == 0) /* the keeper did not see it */
+                r->exit.time = clock_realtime();
         sup_run_set_state(r, SUP_RUN_ENDED);
         r->cgroup_source = sd_event_source_disable_unref(r->cgroup_source);
         r->pidfd = fd_close(r->pidfd);

@@ -48,6 +48,7 @@ int run_new(SupManager *m, const SupRunParams *params, SupRun **ret) {
                 return e;
         r->spec = params->spec;
         r->resume = params->resume;
+        r->created_at = params->created_at;
         r->userdata = params->userdata;
         if (params->folder && !(r->folder = strdup(params->folder)))
                 return -ENOMEM;

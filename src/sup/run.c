@@ -229,6 +229,7 @@ void run_on_exited(SupRun *r, const KeeperSlot *slot) {
         if (r->identity.pid <= 0)
                 run_take_identity(r, slot);
         confirm(r);
+        r->exit.time = slot->time_usec;
         if (known) {
                 SupResult result = slot->core_dumped       ? SUP_RESULT_CORE_DUMP
                                    : slot->exit_signal > 0 ? SUP_RESULT_SIGNAL

@@ -59,6 +59,7 @@ struct SupRun {
         uint64_t id, session;
         const SupSpec *spec; /* NULL: stray */
         bool resume;
+        usec_t created_at; /* expected: realtime, else 0 */
         char *folder; /* working folder as asked for, or NULL */
         char **env;
         void *userdata;
@@ -151,6 +152,7 @@ typedef struct KeeperLink {
         bool ever_ready;
         pid_t pid;
         unsigned max_runs;
+        usec_t started_at; /* realtime, the keeper's */
         /* a keeper that we started */
         int child_pidfd;
         sd_event_source *child_source, *retry_source;

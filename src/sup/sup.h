@@ -87,7 +87,8 @@ typedef struct SupExit {
         bool stop_was_asked;
         bool killed_after_timeout; /* TimeoutStopSec passed and the tree was killed */
         unsigned leftovers; /* processes of the tree that outlived the leader and were ended */
-        usec_t time;        /* realtime */
+        bool never_began; /* LOST, and the keeper, who was there all the time, never heard of it */
+        usec_t time;      /* realtime, of the leader's end */
         char reason[200]; /* for people: "could not change to the folder /x: No such file or directory" */
 } SupExit;
 
@@ -164,7 +165,8 @@ typedef struct SupRunParams {
         bool resume;           /* use exec_resume if there is one */
         const char *folder; /* the workspace or NULL; spec->working_directory wins; else the user's home */
         char *const *env; /* AGENTD_… and the like, wins over spec->environment */
-        void *userdata;   /* the owner's */
+        usec_t created_at; /* for expect: realtime, when its row was written */
+        void *userdata;    /* the owner's */
 } SupRunParams;
 
 /* Queues the start. The owner has committed the run's row before. -ENOMEM, -EEXIST. */
