@@ -196,14 +196,14 @@ static void classify(SupRun *r, SupResult result) {
 }
 
 static void describe(SupRun *r, const char *reason) {
-        char name[SIGNAL_NAME_SIZE];
+        char name[SUP_SIGNAL_NAME_SIZE];
 
         if (r->exit.reason[0])
                 return;
         if (reason)
                 append_reason(r, "%s", reason);
         else if (r->exit.exit_signal > 0)
-                append_reason(r, "killed by %s", signal_to_string(r->exit.exit_signal, name));
+                append_reason(r, "killed by %s", sup_signal_to_string(r->exit.exit_signal, name));
         else if (r->exit.exit_code > 0)
                 append_reason(r, "exit status %d", r->exit.exit_code);
 }
