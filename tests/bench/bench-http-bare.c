@@ -5,7 +5,7 @@
  * keep the connection alive (answer on its second call). So it is the most that this library gives
  * in this loop, and the ratio to it is what our server adds.
  *
- *   bench-http-bare PORT */
+ *   bench-http-bare PORT      (0: any; it is printed) */
 
 #include <microhttpd.h>
 #include <netinet/in.h>
@@ -83,6 +83,9 @@ int main(int argc, char **argv) {
                 return 1;
         (void) MHD_add_response_header(bare.response, "Content-Type", "application/json");
 
+        (void) printf("%u\n",
+                      (unsigned) MHD_get_daemon_info(bare.daemon, MHD_DAEMON_INFO_BIND_PORT)->port);
+        (void) fflush(stdout);
         int fd = MHD_get_daemon_info(bare.daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
         if (sd_event_add_io(event, NULL, fd, EPOLLIN, on_io, &bare) < 0 ||
             sd_event_add_defer(event, &bare.again, on_again, &bare) < 0)

@@ -9,7 +9,8 @@
  * that keeps its queue filled: what is measured is the way of a transaction through the store, not
  * the sharing of syncs. That is the second table: clients that each wait for their own commit.
  *
- * usage: bench-store [--json] [--rounds=N] [FOLDER]     (default: /var/tmp) */
+ * usage: bench-store [--json] [--rounds=N] [FOLDER]     (default: /var/tmp)
+ *        bench-store --raw=ROWS [FOLDER]     raw SQLite alone, ROWS a commit: one number */
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -253,16 +254,18 @@ static void bench_clients(const char *path, int rounds, bool json) {
 int main(int argc, char **argv) {
         static const struct option options[] = { { "json", no_argument, NULL, 'j' },
                                                  { "rounds", required_argument, NULL, 'r' },
+                                                 { "raw", required_argument, NULL, 'w' },
                                                  {} };
         _cleanup_free_ char *private = NULL, *path = NULL;
-        uint64_t rounds = 5;
+        uint64_t rounds = 5, raw = 0;
         bool json = false;
 
         for (int o; (o = getopt_long(argc, argv, "", options, NULL)) >= 0;)
                 if (o == 'j')
                         json = true;
-                else if (o != 'r' || str_to_u64(optarg, &rounds) < 0)
-                        die("usage", "bench-store [--json] [--rounds=N] [FOLDER]");
+                else if ((o != 'r' || str_to_u64(optarg, &rounds) < 0) &&
+                         (o != 'w' || str_to_u64(optarg, &raw) < 0 || raw < 1 || raw > 100000))
+                        die("usage", "bench-store [--json] [--rounds=N] [--raw=ROWS] [FOLDER]");
         if (optind < argc)
                 folder = argv[optind];
         rounds = MAX(MIN(rounds, (uint64_t) ROUNDS_MAX), (uint64_t) 1);
@@ -272,6 +275,10 @@ int main(int argc, char **argv) {
         path = path_join(private, "db");
         if (!path)
                 die(folder, strerror(ENOMEM));
+        if (raw > 0) {
+                (void) printf("%.0f\n", bench_raw(path, (int) raw, (int) (200000 / raw)));
+                return fs_remove_tree(AT_FDCWD, private) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        }
         (void) printf(json ? "{\"bench\":\"store\",\"row_bytes\":300,\"sizes\":[" : "");
         bench_sizes(path, (int) rounds, json);
         (void) printf(json ? "],\"clients\":[" : "");
