@@ -4,10 +4,10 @@
  * own, folders that must exist. One function per route that needs it; they run after parsing, also
  * when that found faults, and add theirs to the same list. */
 
-#include <signal.h>
 #include <sys/stat.h>
 
 #include "api/api-internal.h"
+#include "base/signal-name.h"
 #include "base/str.h"
 
 /* ---- small grammars ---- */
@@ -27,18 +27,10 @@ int api_message_limit(FieldStr s, size_t fallback, size_t *ret) {
 }
 
 int api_signal(const char *s) {
-        const char *name = str_startswith(s, "SIG");
-        uint64_t n;
+        int signo;
+        int r = signal_from_string(s, &signo);
 
-        if (str_to_u64(s, &n) == 0)
-                return n >= 1 && n <= (uint64_t) SIGRTMAX ? (int) n : -EINVAL;
-        name = name ? name : s;
-        for (int i = 1; i < NSIG; i++) {
-                const char *known = sigabbrev_np(i);
-                if (known && streq(known, name))
-                        return i;
-        }
-        return -EINVAL;
+        return r < 0 ? r : signo;
 }
 
 int api_expiry(const char *s, usec_t *ret) {

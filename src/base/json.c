@@ -16,6 +16,7 @@
 #include "base/json.h"
 
 #include "base/json-internal.h"
+#include "base/str.h"
 
 typedef struct Scan {
         const uint8_t *p, *end;

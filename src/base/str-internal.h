@@ -30,14 +30,3 @@ static inline size_t utf8_sequence(const uint8_t *p, size_t n) {
                 return 0;
         return (c == 0xF0 && p[1] < 0x90) || (c == 0xF4 && p[1] > 0x8F) ? 0 : 4;
 }
-
-/* Value of one hex digit of either case, or -1. */
-static inline int hex_digit(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
-}

@@ -19,6 +19,16 @@ int str_to_size(const char *s, uint64_t *ret);
 /* 1/yes/true/on, 0/no/false/off; -EINVAL. */
 int str_to_bool(const char *s, bool *ret);
 
+/* Value of one hex digit of either case, or -1. */
+static inline int hex_digit(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        if (c >= 'A' && c <= 'F')
+                return c - 'A' + 10;
+        return -1;
+}
 void hex_encode(const void *data, size_t n, char *ret /* 2n+1 bytes */);
 /* n hex digits into n/2 bytes; -EINVAL. */
 int hex_decode(const char *s, size_t n, uint8_t *ret);

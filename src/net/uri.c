@@ -12,16 +12,6 @@
 
 #include "base/str.h"
 
-static int hex_digit(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
-}
-
 /* One decoded byte; *used is set to how many encoded bytes it took. */
 static char decode_one(const char *s, size_t n, size_t *used) {
         if (s[0] == '%' && n >= 3) {

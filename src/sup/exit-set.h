@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Sets of exit statuses and signals (SuccessExitStatus=, RestartPreventExitStatus=), and signal names. */
+/* Sets of exit statuses and signals (SuccessExitStatus=, RestartPreventExitStatus=). */
 
 #include "sup/sup.h"
-
-/* "SIGTERM", "term", "RTMIN+3", "15" → 15. -EINVAL for anything else and for numbers outside 1..64. */
-int sup_signal_from_string(const char *s, int *ret);
-/* "SIGTERM", "SIGRTMIN+3"; static or in buf. */
-#define SUP_SIGNAL_NAME_SIZE 24
-const char *sup_signal_to_string(int signo, char buf[static SUP_SIGNAL_NAME_SIZE]);
 
 /* Adds one word: a status 0..255 or a signal name. -EINVAL, set untouched. */
 int sup_exit_set_add(SupExitSet *set, const char *word);

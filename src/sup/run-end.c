@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 
 #include "base/log.h"
+#include "base/signal-name.h"
 #include "base/str.h"
 #include "exec/job.h"
 #include "sup/exit-set.h"
@@ -196,14 +197,14 @@ static void classify(SupRun *r, SupResult result) {
 }
 
 static void describe(SupRun *r, const char *reason) {
-        char name[SUP_SIGNAL_NAME_SIZE];
+        char name[SIGNAL_NAME_SIZE];
 
         if (r->exit.reason[0])
                 return;
         if (reason)
                 append_reason(r, "%s", reason);
         else if (r->exit.exit_signal > 0)
-                append_reason(r, "killed by %s", sup_signal_to_string(r->exit.exit_signal, name));
+                append_reason(r, "killed by %s", signal_to_string(r->exit.exit_signal, name));
         else if (r->exit.exit_code > 0)
                 append_reason(r, "exit status %d", r->exit.exit_code);
 }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #include "base/fs.h"
+#include "base/signal-name.h"
 #include "base/str.h"
 #include "sup/exit-set.h"
 #include "sup/spec-internal.h"
@@ -304,7 +305,7 @@ int spec_read_signal(JsonSpan value, void *member, char why[static SPEC_WHY_SIZE
         int r = read_scalar(value, &text, why);
         if (r < 0)
                 return r;
-        if (sup_signal_from_string(text, &signo) < 0)
+        if (signal_from_string(text, &signo) < 0)
                 return -EINVAL;
         *(int *) member = signo;
         return 0;

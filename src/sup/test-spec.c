@@ -274,22 +274,6 @@ static void test_signals_have_three_spellings(void **state) {
         refuse_key("kill_signal", "\"\"", "signal");
 }
 
-static void test_names_of_signals_go_both_ways(void **state) {
-        for (int signo = 1; signo <= SIGRTMAX; signo++) {
-                char name[SUP_SIGNAL_NAME_SIZE];
-                int back;
-                if (signo >= 32 && signo < SIGRTMIN)
-                        continue; /* glibc's own */
-                assert_int_equal(sup_signal_from_string(sup_signal_to_string(signo, name), &back), 0);
-                assert_int_equal(back, signo);
-        }
-        int signo;
-        assert_int_equal(sup_signal_from_string("RTMAX-1", &signo), 0);
-        assert_int_equal(signo, SIGRTMAX - 1);
-        assert_int_equal(sup_signal_from_string("RTMIN+99", &signo), -EINVAL);
-        assert_int_equal(sup_signal_from_string("RTMIN-1", &signo), -EINVAL);
-}
-
 static void test_on_daemon_stop_is_keep_or_stop(void **state) {
         _cleanup_(sup_spec_freep) SupSpec *keep = parse_key("on_daemon_stop", "\"keep\"");
         _cleanup_(sup_spec_freep) SupSpec *stop = parse_key("on_daemon_stop", "\"stop\"");
@@ -327,7 +311,6 @@ int main(void) {
                 cmocka_unit_test(test_exit_sets_hold_statuses_and_signals),
                 cmocka_unit_test(test_a_set_matches_the_way_a_run_ended),
                 cmocka_unit_test(test_signals_have_three_spellings),
-                cmocka_unit_test(test_names_of_signals_go_both_ways),
                 cmocka_unit_test(test_on_daemon_stop_is_keep_or_stop),
                 cmocka_unit_test(test_all_errors_are_reported_at_once),
         };
