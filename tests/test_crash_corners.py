@@ -407,6 +407,23 @@ def test_a_stop_in_the_queue_and_in_the_back_off(make_agentd):
     assert agentd.session(b)["substate"] == "exited" and len(runs(agentd, b)) == 1
 
 
+def test_a_keepers_death_at_the_daemons_birth_does_not_cost_the_agents(make_agentd, preload, disk):
+    disk.hold()
+    agentd = make_agentd(start=False, env={"LD_PRELOAD": str(preload), "HOLD_SYNC": str(disk.folder)})
+    agentd.start(wait=False)
+    wait_for(lambda: disk.syncs > 0, what="a daemon at its start")
+    agentd.process.kill()
+    agentd.process.wait()
+    disk.release()
+    agentd.wait_ready()
+    s = agentd.run(["/bin/sleep", "1000"])["session_id"]
+    pid = running(agentd, s)["pid"]
+    assert agentd.stop().returncode == 0
+    assert alive(pid), "the daemon took its lost parent for PID 1 and stopped what is to be kept"
+    agentd.start()
+    assert runs(agentd, s)[-1]["pid"] == pid
+
+
 def change(agentd, sql, *values):
     db = sqlite3.connect(agentd.data / "state.db")
     with db:

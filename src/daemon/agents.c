@@ -263,6 +263,9 @@ static void on_ended(SupRun *run, const SupExit *exit, void *userdata) {
 
 static void on_keeper_ready(pid_t keeper_pid, void *userdata) {
         Agents *a = OBJ_CAST(Agents, userdata, AGENTS_MAGIC);
+        /* Nothing outlives PID 1. Our parent's number says less: it is 1 for whoever lost his keeper. */
+        if (keeper_pid == 1)
+                a->keep_means_stop = true;
         if (a->keeper_ready)
                 a->keeper_ready(keeper_pid, a->keeper_ready_userdata);
 }

@@ -15,7 +15,7 @@ typedef struct AgentsConfig {
         sd_event *event;
         const char *url;         /* what agents are told: "http://127.0.0.1:8721" */
         const char *socket_path; /* RUNTIME/agentd.sock */
-        bool keep_means_stop;    /* PID 1 or under a service manager: nothing outlives us */
+        bool keep_means_stop;    /* under a service manager: nothing outlives us */
 } AgentsConfig;
 
 int agents_new(Agents **ret, const AgentsConfig *config);

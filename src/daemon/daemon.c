@@ -366,7 +366,7 @@ int daemon_new(Daemon **ret, const DaemonArgs *args) {
         r = daemon_open_stores(d);
         if (r < 0)
                 return r;
-        r = daemon_open_sup(d, getppid() == 1 || getenv("NOTIFY_SOCKET"));
+        r = daemon_open_sup(d, getenv("NOTIFY_SOCKET"));
         if (r < 0)
                 return r;
         r = daemon_open_sessions(d);
