@@ -12,8 +12,6 @@
 #include "api/api-internal.h"
 #include "base/str.h"
 
-#define REQUEST_ID_MAX 128
-
 const char api_preflight = 0;
 
 /* ---- browsers ---- */
@@ -66,14 +64,6 @@ static bool check_browser(Api *a, HttpRequest *req, const Route *route) {
         if (is_listed(origins, origin))
                 allow_origin(req, origin);
         return true;
-}
-
-static void echo_request_id(HttpRequest *req) {
-        const char *id = http_header(req, "X-Request-Id");
-        size_t n = id ? strlen(id) : 0;
-
-        if (n > 0 && n <= REQUEST_ID_MAX && utf8_is_valid(id, n) && !str_has_control(id, n))
-                http_reply_header(req, "X-Request-Id", id);
 }
 
 /* ---- permission ---- */
@@ -187,7 +177,6 @@ void api_request(HttpRequest *req, void *userdata) {
         Api *a = OBJ_CAST(Api, userdata, API_MAGIC);
         const Route *route = http_route_data(req);
 
-        echo_request_id(req);
         if ((const void *) route == &api_preflight) {
                 answer_preflight(a, req);
                 return;

@@ -8,6 +8,7 @@
  * one, so all of that is refused (RFC 9112 section 6.3), as are two Host headers.
  *
  * One pass over the headers notes all that is of interest; a lookup for each would walk them again.
+ * X-Request-Id is given back here and not by the owner, so that what is refused carries it as well.
  *
  * A refused body that is small is read and thrown away, because the connection is worth more; a
  * large one, or one whose client waits for "100 Continue", is answered at once. */
@@ -19,6 +20,7 @@
 #include "net/http-internal.h"
 
 #define HEADERS_COUNT_MAX 100
+#define REQUEST_ID_MAX    128
 /* Cheaper to read than a new connection. */
 #define DISCARD_MAX ((size_t) 64 * 1024)
 
@@ -27,6 +29,8 @@ typedef struct Head {
         unsigned n_hosts, n_lengths, n_encodings;
         const char *length;
         const char *encoding;
+        const char *request_id;
+        size_t request_id_n;
         bool expects_continue;
 } Head;
 
@@ -52,6 +56,9 @@ static enum MHD_Result look_at_header(void *cls,
         } else if (NAME_IS(name, name_n, "Transfer-Encoding")) {
                 head->n_encodings++;
                 head->encoding = value ?: "";
+        } else if (NAME_IS(name, name_n, "X-Request-Id")) {
+                head->request_id = value;
+                head->request_id_n = value ? value_n : 0;
         } else if (NAME_IS(name, name_n, "Expect"))
                 head->expects_continue = true;
         return MHD_YES;
@@ -139,6 +146,14 @@ void http_head_refuse_size(HttpRequest *req) {
                          "Request body is too large");
 }
 
+static void echo_request_id(HttpRequest *req, const Head *head) {
+        const char *id = head->request_id;
+        size_t n = head->request_id_n;
+
+        if (n > 0 && n <= REQUEST_ID_MAX && utf8_is_valid(id, n) && !str_has_control(id, n))
+                http_reply_header(req, "X-Request-Id", id);
+}
+
 /* True if the request may go on to its body; else it was answered. */
 static bool head_is_acceptable(HttpRequest *req, const Head *head) {
         if (!framing_is_clear(head)) {
@@ -172,6 +187,7 @@ bool http_head_accept(HttpRequest *req, const char *url, const char *method, boo
         (void) MHD_get_connection_values_n(req->mhd, MHD_HEADER_KIND, look_at_header, &head);
         req->method = method_parse(method);
         req->path = origin_form(url);
+        echo_request_id(req, &head);
         if (head_is_acceptable(req, &head))
                 return true;
         *ret_rest_is_small = is_worth_discarding(&head);

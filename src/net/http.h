@@ -5,6 +5,7 @@
  *
  * It collects a request's body (with limits), finds the route's row in the router, and calls the one
  * request function. That function answers at once or later; the connection is suspended meanwhile.
+ * X-Request-Id comes back on every answer to a head that could be read (up to 128 bytes of text).
  * Every request gets exactly one http_reply*() call; it frees the body and the handler's data, and after it the
  * HttpRequest must not be touched (streams: until their done callback).
  *

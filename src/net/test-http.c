@@ -105,6 +105,25 @@ static void test_errors_have_the_shape_that_was_configured(void **state) {
         assert_string_equal(test_body(answer), "{\"mine\":\"404 not_found\"}");
 }
 
+static void test_a_requests_id_comes_back_whoever_answers(void **state) {
+        _cleanup_server_ TestServer t;
+        _cleanup_client_ TestClient c;
+
+        test_server_start(&t, NULL);
+        test_client_open(&t, &c);
+        _cleanup_free_ char *served =
+                test_ask(&t, &c, "GET /hello HTTP/1.1\r\nHost: x\r\nX-Request-Id: a 1\r\n\r\n", 200);
+        assert_non_null(strstr(served, "X-Request-Id: a 1\r\n"));
+        _cleanup_free_ char *refused =
+                test_ask(&t, &c, "GET /nothing HTTP/1.1\r\nHost: x\r\nx-request-id: a2\r\n\r\n", 404);
+        assert_non_null(strstr(refused, "X-Request-Id: a2\r\n"));
+        _cleanup_free_ char *no_text =
+                test_ask(&t, &c, "GET /hello HTTP/1.1\r\nHost: x\r\nX-Request-Id: \377\r\n\r\n", 200);
+        assert_null(strstr(no_text, "X-Request-Id"));
+        _cleanup_free_ char *none = test_ask(&t, &c, GET("/hello"), 200);
+        assert_null(strstr(none, "X-Request-Id"));
+}
+
 static void test_escaped_slash_stays_inside_its_value(void **state) {
         _cleanup_server_ TestServer t;
         _cleanup_client_ TestClient c;
@@ -379,6 +398,7 @@ int main(void) {
                 cmocka_unit_test(test_head_is_get_without_its_body),
                 cmocka_unit_test(test_unknown_path_is_404_and_wrong_method_405_with_allow),
                 cmocka_unit_test(test_errors_have_the_shape_that_was_configured),
+                cmocka_unit_test(test_a_requests_id_comes_back_whoever_answers),
                 cmocka_unit_test(test_escaped_slash_stays_inside_its_value),
                 cmocka_unit_test(test_query_values_can_be_empty_or_absent),
                 cmocka_unit_test(test_url_that_is_not_text_is_422),
