@@ -37,6 +37,8 @@ typedef struct ApiCaller {
         uint64_t session, run; /* CALLER_RUN */
         uint64_t namespace_id; /* the only one it sees; 0: all */
         RouteAccess scope;     /* the most it may do */
+        uint64_t token;        /* CALLER_TOKEN */
+        usec_t expires_at;     /* of the token; 0: never */
 } ApiCaller;
 
 struct Api {
@@ -148,17 +150,22 @@ int api_namespace(ApiCall *c, FieldStr name, bool create, uint64_t *ret);
 int api_namespace_filter(ApiCall *c, FieldStr name, uint64_t *ret);
 
 /* Answers without an end of their own: event streams, followed logs, long polls. They are counted,
- * and ended when the daemon stops. Embedded in what makes them. */
+ * and ended when the daemon stops or their token is revoked. Embedded in what makes them. */
 typedef struct ApiStream ApiStream;
 struct ApiStream {
         ListLink link;
         Api *api;
         void (*end)(ApiStream *s); /* come to an end soon */
+        uint64_t token;            /* 0: was not asked for with one */
+        usec_t expires_at;
 };
 /* False: there are too many, and that was answered. */
 bool api_stream_begin(ApiCall *c, ApiStream *s, void (*end)(ApiStream *s));
 /* Nothing happens if it was not begun. */
 void api_stream_done(ApiStream *s);
+/* Whoever asked for it may not have more: to be looked at before each piece. */
+bool api_stream_has_expired(const ApiStream *s);
+void api_streams_end_of_token(Api *a, uint64_t token);
 
 /* ---- pull.c ---- */
 

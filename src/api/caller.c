@@ -76,6 +76,8 @@ static int identify_token(Api *a, const char *token, ApiCaller *ret, ErrorId *re
                 .kind = CALLER_TOKEN,
                 .namespace_id = t.namespace_id,
                 .scope = scope_from_string(t.scope),
+                .token = t.id,
+                .expires_at = t.expires_at,
         };
         return 1;
 }

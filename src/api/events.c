@@ -165,7 +165,7 @@ static int event_pull(HttpStream *stream, Buf *out, size_t max, void *userdata) 
         if (!s->is_begun)
                 (void) buf_puts(out, "retry: 1000\n\n");
         s->is_begun = true;
-        if (s->is_ending)
+        if (s->is_ending || api_stream_has_expired(&s->base))
                 return HTTP_STREAM_END;
         if (s->behind > BEHIND_MAX) {
                 (void) buf_puts(out, "event: slow\ndata: {}\n\n");

@@ -103,12 +103,19 @@ static void on_revoked(int r, Session *s, uint64_t id, void *userdata) {
 
 void api_token_delete(ApiCall *c) {
         const InputToken *in = c->in;
+        Api *a = c->api;
         TokenWalk walk = { .namespace_id = c->caller.namespace_id, .wanted = api_id(in->token) };
 
         c->subject = in->token.s;
         session_token_foreach(c->api->sessions, match_token, &walk);
-        if (walk.found)
-                api_submitted(c, session_token_revoke(c->api->sessions, walk.wanted, on_revoked, c));
-        else
+        if (!walk.found) {
                 api_fail(c, ERROR_TOKEN_NOT_FOUND);
+                return;
+        }
+        /* The revocation counts from here on, also if its commit fails: see session/token.c. */
+        int r = session_token_revoke(c->api->sessions, walk.wanted, on_revoked, c);
+        if (r == 0)
+                api_streams_end_of_token(a, walk.wanted);
+        else
+                api_fail_result(c, r);
 }

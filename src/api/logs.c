@@ -88,6 +88,8 @@ static int log_next(ApiPull *p, Buf *out) {
         int r = 0;
 
         OBJ_CHECK(l, LOGS_MAGIC);
+        if (api_stream_has_expired(&l->base))
+                return API_PULL_END;
         while (out->len < API_PIECE && (r = sup_log_next(l->log, &line)) > 0) {
                 r = write_line(l, &line, out);
                 if (r < 0)
@@ -219,5 +221,7 @@ void api_logs(ApiCall *c) {
                 fail_open(c, r);
                 return;
         }
+        /* An agent's words: no browser shall take them for a script or a page. */
+        http_reply_header(c->req, "X-Content-Type-Options", "nosniff");
         api_reply_pull(c, &l->pull, content_types[l->format]);
 }

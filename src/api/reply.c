@@ -235,7 +235,12 @@ bool api_stream_begin(ApiCall *c, ApiStream *s, void (*end)(ApiStream *s)) {
                 api_fail(c, a->is_quiescing ? ERROR_SHUTTING_DOWN : ERROR_TOO_MANY_STREAMS);
                 return false;
         }
-        *s = (ApiStream){ .api = a, .end = end };
+        *s = (ApiStream){
+                .api = a,
+                .end = end,
+                .token = c->caller.token,
+                .expires_at = c->caller.expires_at,
+        };
         list_append(&a->streams, &s->link);
         a->n_streams++;
         return true;
@@ -246,4 +251,16 @@ void api_stream_done(ApiStream *s) {
                 return;
         list_remove(&s->link);
         s->api->n_streams--;
+}
+
+bool api_stream_has_expired(const ApiStream *s) {
+        return s->expires_at > 0 && s->expires_at <= clock_realtime();
+}
+
+void api_streams_end_of_token(Api *a, uint64_t token) {
+        LIST_FOREACH(l, &a->streams) {
+                ApiStream *s = LIST_ENTRY(l, ApiStream, link);
+                if (s->token == token)
+                        s->end(s);
+        }
 }
