@@ -27,6 +27,28 @@
 #define LOOK_MSEC       20
 #define LOG_LINES       10
 
+/* Who may change the runtime folder can put a socket of his own in the place of ours, and is then
+ * told what agents and clients are told, or handed the listening sockets. */
+static int check_runtime_folder(Cli *c) {
+        const char *path = c->config.runtime_dir;
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return cli_error(c, CLI_FAILURE, "cannot look at the folder %s: %s", path,
+                                 strerror(errno));
+        if (st.st_uid != geteuid() && st.st_uid != 0)
+                return cli_error(c, CLI_NOT_PERMITTED,
+                                 "the runtime folder %s belongs to another user; choose another with "
+                                 "AGENTD_RUNTIME_DIR",
+                                 path);
+        if (st.st_mode & (S_IWGRP | S_IWOTH))
+                return cli_error(c, CLI_NOT_PERMITTED,
+                                 "others may write to the runtime folder %s; chmod 700 it, or choose "
+                                 "another with AGENTD_RUNTIME_DIR",
+                                 path);
+        return 0;
+}
+
 static int make_folders(Cli *c) {
         const char *folders[] = { c->config.data_dir, c->config.runtime_dir };
 
@@ -36,7 +58,7 @@ static int make_folders(Cli *c) {
                         return cli_error(c, CLI_FAILURE, "cannot make the folder %s: %s", *f,
                                          strerror(-r));
         }
-        return 0;
+        return check_runtime_folder(c);
 }
 
 /* The lock, or -EBADF in *ret if a keeper lives. */
