@@ -324,7 +324,7 @@ uint64_t sup_manager_run_of_cgroup(SupManager *m, uint64_t cgroup_id) {
         SupRun *r = map_get(m->by_cgroup, cgroup_id);
         if (!r && *foreign != cgroup_id && find_below_runs(m, cgroup_id, &r) == 0)
                 *foreign = cgroup_id;
-        return r && !r->stray ? r->id : 0;
+        return r ? r->id : 0;
 }
 
 int manager_add_cgroup(SupManager *m, uint64_t cgroup_id, SupRun *run) {

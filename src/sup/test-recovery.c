@@ -106,6 +106,9 @@ static _Noreturn void second_life(Life *l) {
         assert_non_null(f);
         load(l);
         rig_wait(rig, rig->n_ready == 1);
+        if (stray && sup_manager_has_cgroups(rig->manager)) /* until it is dead nobody else's */
+                assert_true(sup_manager_run_of_cgroup(rig->manager, rig->runs[n].identity.cgroup_id) ==
+                            rig->runs[n].id);
         rig_wait(rig, rig->runs[0].n_ended == 1);
         (void) fprintf(f, "alive %u\n", sup_manager_n_alive(rig->manager));
         for (unsigned i = 1; i < n; i++)
