@@ -148,6 +148,8 @@ int main(int argc, char **argv) {
         ExecJob job = {};
         int r;
 
+        /* What we were started with is the user's, and no agent's to read. exec() undoes it. */
+        (void) prctl(PR_SET_DUMPABLE, 0);
         /* Executed by descriptor, our name would be a number in ps. */
         (void) prctl(PR_SET_NAME, "agentd-exec");
         if (close_range(EXEC_JOB_FD, ~0U, CLOSE_RANGE_CLOEXEC) < 0)

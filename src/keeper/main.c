@@ -142,6 +142,7 @@ int main(int argc, char *argv[]) {
         int r;
 
         log_open("keeper", LOG_LEVEL_INFO);
+        (void) prctl(PR_SET_DUMPABLE, 0); /* agents of the same user may not read our environment */
         r = keeper_options_parse(&k->options, argc, argv);
         if (r != 0)
                 return r < 0 ? 2 : EXIT_SUCCESS;
