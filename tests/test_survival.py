@@ -253,3 +253,32 @@ def test_stop_asks_the_rest_of_the_tree_after_its_leader(agentd):
     agentd.api("POST", f"/sessions/{s}/stop", expect=200)
     assert time.monotonic() - begin < 15
     assert (folder / "asked").read_text() == "asked\n"
+
+
+def test_a_run_that_began_while_the_keeper_died_is_adopted(agentd):
+    """The keeper dies between an agent's first instruction and the news of it."""
+    import random
+    import threading
+    dice = random.Random(7)
+    ids = [agentd.create(f"s{i}", agent={"exec": SLEEPER, "restart_sec": "10ms", "start_limit_burst": 0})["session_id"]
+           for i in range(12)]
+    lost = 0
+    for _ in range(4):
+        keeper = agentd.keeper_pid
+        starters = [threading.Thread(target=agentd.request, args=("POST", f"/sessions/{s}/start")) for s in ids]
+        for t in starters:
+            t.start()
+        time.sleep(dice.uniform(0, 0.06))
+        os.kill(keeper, signal.SIGKILL)
+        for t in starters:
+            t.join()
+        wait_for(lambda: agentd.keeper_pid not in (None, keeper), what="a new keeper")
+        for s in ids:
+            run = running(agentd, s)
+            assert alive(run["pid"])
+            for earlier in agentd.api("GET", f"/sessions/{s}/runs").json:
+                if earlier["result"] == "lost":
+                    text = agentd.request("GET", f"/sessions/{s}/logs?run={earlier['run_id']}&lines=-1").body
+                    lost += b"up" in text
+            agentd.api("POST", f"/sessions/{s}/stop", expect=200)
+    assert lost == 0, f"{lost} runs that had begun were given up"

@@ -20,6 +20,10 @@
 /* As argument: it was born in TAG_CGROUP already. */
 #define EXEC_IN_CGROUP "in-cgroup"
 
+/* Beside the FIFO of stdout: "PID START_TIME\n" of the run's leader (field 22 of /proc/PID/stat), written
+ * before the agent begins. With it a run is recognised whose keeper died before it had told anybody. */
+#define EXEC_NOTE_NAME "leader"
+
 typedef enum ExecStep {
         EXEC_STEP_JOB,     /* read and parse the job */
         EXEC_STEP_CGROUP,  /* "0" into TAG_CGROUP/cgroup.procs, before anything else */

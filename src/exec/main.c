@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "exec/exec-internal.h"
 
@@ -61,11 +62,30 @@ static int open_as(const char *path, int flags, int target) {
         return dup2(fd, target) < 0 ? errno_neg() : 0;
 }
 
+/* Of use only in the moment in which nobody else knows this process, so it may be missing. */
+static void note_leader(const ExecJob *job) {
+        const char *slash = job->stdout_path ? strrchr(job->stdout_path, '/') : NULL;
+        _cleanup_free_ char *text = NULL, *path = NULL;
+        ProcStat self;
+
+        if (!slash || proc_stat(getpid(), &self) < 0)
+                return;
+        path = str_printf("%.*s/" EXEC_NOTE_NAME, (int) (slash - job->stdout_path), job->stdout_path);
+        text = str_printf("%d %llu\n", (int) getpid(), (unsigned long long) self.start_time);
+        if (!path || !text)
+                return;
+        _cleanup_close_ int fd =
+                open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd >= 0)
+                (void) fd_write_all(fd, text, strlen(text));
+}
+
 /* Read-write, so that the pipe has a reader for as long as it has a writer: without a keeper the
  * agent waits for room instead of dying of SIGPIPE. */
 static int step_output(const ExecJob *job) {
         int r;
 
+        note_leader(job);
         r = open_as(NULL, O_RDONLY, STDIN_FILENO);
         if (r < 0)
                 return r;

@@ -9,15 +9,15 @@ typedef struct HttpClient HttpClient;
 
 typedef struct HttpClientOptions {
         const char *socket_path; /* unix socket; NULL: use base_url only */
-        const char *base_url;    /* "http://127.0.0.1:8721"; with socket_path only its path prefix counts */
-        const char *token;       /* Bearer; may be NULL */
-        unsigned timeout_sec;    /* 0: none */
+        const char *base_url; /* "http://127.0.0.1:8721"; with socket_path only its path prefix counts */
+        const char *token;    /* Bearer; may be NULL */
+        unsigned timeout_sec; /* 0: none */
 } HttpClientOptions;
 
 typedef struct HttpResponse {
         long status;
         Buf body;
-        char *next_link;     /* target of Link rel="next", or NULL */
+        char *next_link; /* target of Link rel="next", or NULL */
         char *content_type;
 } HttpResponse;
 void http_response_done(HttpResponse *r);
@@ -25,14 +25,22 @@ void http_response_done(HttpResponse *r);
 int http_client_new(HttpClient **ret, const HttpClientOptions *options);
 HttpClient *http_client_free(HttpClient *c);
 DEFINE_CLEANUP(HttpClient *, http_client_free);
-/* body may be NULL. 0 when an answer came, whatever its status; -ECONNREFUSED/-ENOENT nobody listens,
- * -ECONNRESET it went away in between, -ETIMEDOUT. */
-int http_client_request(HttpClient *c, const char *method, const char *path, const char *accept,
-                        const char *body, HttpResponse *ret);
-/* Streams the answer's bytes to fn as they come (status known at the first call); fn returns 0 to go on, else the
- * transfer ends and that value is returned. */
-int http_client_stream(HttpClient *c, const char *method, const char *path, const char *accept,
+/* body may be NULL. 0 when an answer came, whatever its status; -ECONNREFUSED/-ENOENT nobody
+ * listens, -ECONNRESET it went away in between, -ETIMEDOUT. */
+int http_client_request(HttpClient *c,
+                        const char *method,
+                        const char *path,
+                        const char *accept,
+                        const char *body,
+                        HttpResponse *ret);
+/* Streams the answer's bytes to fn as they come (status known at the first call); fn returns 0 to
+ * go on, else the transfer ends and that value is returned. */
+int http_client_stream(HttpClient *c,
+                       const char *method,
+                       const char *path,
+                       const char *accept,
                        const char *last_event_id,
-                       int (*fn)(long status, const char *data, size_t n, void *userdata), void *userdata);
+                       int (*fn)(long status, const char *data, size_t n, void *userdata),
+                       void *userdata);
 /* Percent-encodes one path segment or query value; fresh memory. */
 char *http_url_escape(const char *s);

@@ -40,8 +40,8 @@ typedef struct HttpPerIp HttpPerIp;
 typedef enum HttpDebt {
         HTTP_DEBT_REQUEST_LINE, /* accepted, or answered: a request line within idle_timeout */
         HTTP_DEBT_REQUEST,      /* its rest within request_timeout */
-        HTTP_DEBT_REST,         /* refused in the middle of its body: the rest of it, for a moment */
-        HTTP_DEBT_EOF,          /* refused: may still send for a moment */
+        HTTP_DEBT_REST, /* refused in the middle of its body: the rest of it, for a moment */
+        HTTP_DEBT_EOF,  /* refused: may still send for a moment */
         _HTTP_DEBT_MAX,
 } HttpDebt;
 

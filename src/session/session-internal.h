@@ -51,9 +51,9 @@ struct Session {
         SessionManager *manager;
         SessionInfo info; /* strings and labels are owned */
         HeapItem timer;
-        SessionOp *ops;    /* the first one runs, the others wait */
-        OpenRun *open_run; /* info.run, while that is open */
-        JumpPath *jump;    /* of info.head; NULL: not known */
+        SessionOp *ops;            /* the first one runs, the others wait */
+        OpenRun *open_run;         /* info.run, while that is open */
+        JumpPath *jump;            /* of info.head; NULL: not known */
         VarsPending *vars_pending; /* the newest of a ring, see vars.c */
         usec_t changed_since; /* monotonic, of the first change after the newest checkpoint; 0: none */
         uint8_t vars_since; /* of info.vars: versions since the last snapshot */

@@ -9,7 +9,7 @@
 
 typedef struct FakeAgent {
         bool can_freeze;
-        bool holds; /* processes neither start, stop nor freeze by themselves */
+        bool holds;    /* processes neither start, stop nor freeze by themselves */
         bool is_lossy; /* what it reports may be refused: the disk is full now and then */
         int freeze_error;
         unsigned started, stopped, frozen, thawed;

@@ -13,18 +13,23 @@
  * never adopted and never signalled; what is killed is the run's own cgroup, whose name no other
  * run will ever have.
  *
- * A run whose start was under way when the keeper died is not adopted, even if its helper got
- * through: whether exec happened died with the keeper. It is ended, with proof, and the restart
- * policy starts it again. */
+ * A run whose start was under way when the keeper died has left a note of who its leader is
+ * (EXEC_NOTE_NAME). If that process is of this run and has become the agent it is adopted; else it
+ * is ended, with proof, and the restart policy decides. */
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/str.h"
+#include "exec/job.h"
 #include "sup/sup-internal.h"
+
+#define NOTE_SIZE 64U
 
 /* ---- the cgroup of a run that is not from this daemon ---- */
 
@@ -151,13 +156,68 @@ static bool is_in_cgroup(const SupRun *r) {
         return proc_cgroup(r->identity.pid, &path) >= 0 && cgroup_run_of_path(path) == r->id;
 }
 
+static void read_note(SupRun *r) {
+        _cleanup_free_ char *path = path_join(r->output.folder, EXEC_NOTE_NAME), *text = NULL;
+        uint64_t pid, start_time;
+
+        if (!path || fs_read_file(AT_FDCWD, path, NOTE_SIZE, &text, NULL) < 0)
+                return;
+        text[strcspn(text, "\n")] = '\0';
+        char *space = strchr(text, ' ');
+        if (!space)
+                return;
+        *space = '\0';
+        if (str_to_u64(text, &pid) < 0 || str_to_u64(space + 1, &start_time) < 0 || pid > INT32_MAX)
+                return;
+        r->identity.pid = (pid_t) pid;
+        r->identity.start_time = start_time;
+}
+
+/* The helper has become the agent. */
+static bool has_begun(pid_t pid) {
+        _cleanup_free_ char *link = str_printf("/proc/%d/exe", (int) pid);
+        char path[PATH_MAX];
+        ssize_t n = link ? readlink(link, path, sizeof(path) - 1) : -1;
+
+        if (n < 0)
+                return false;
+        path[n] = '\0';
+        const char *slash = strrchr(path, '/');
+        return !slash || !str_startswith(slash + 1, "agentd-exec");
+}
+
+/* Without cgroups the helper stays, as the run's subreaper. */
+static bool is_of_run(const SupRun *r) {
+        if (!r->cgroup)
+                return proc_holds(r->identity.pid, r->output.folder);
+        return is_in_cgroup(r) && (r->confirmed || has_begun(r->identity.pid));
+}
+
 static void find_leader(SupRun *r) {
         if (r->pidfd >= 0)
                 return;
+        if (r->identity.pid <= 0)
+                read_note(r);
         run_open_pidfd(r);
         bool strong = r->identity.pidfd_id != 0 && r->identity.start_time != 0;
-        if (r->pidfd >= 0 && !strong && !is_in_cgroup(r))
+        if (r->pidfd >= 0 && !strong && !is_of_run(r))
                 r->pidfd = fd_close(r->pidfd);
+        if (r->pidfd < 0 && !r->confirmed)
+                r->identity.pid = 0;
+}
+
+/* As if the keeper had still said so. */
+static void confirm_noted(SupRun *r) {
+        struct stat st;
+        KeeperSlot slot = {
+                .run = r->id,
+                .pid = r->identity.pid,
+                .start_time = r->identity.start_time,
+        };
+
+        if (fstat(r->pidfd, &st) == 0)
+                slot.pidfd_id = st.st_ino;
+        run_on_started(r, &slot);
 }
 
 static int adopt(SupRun *r) {
@@ -210,6 +270,8 @@ static void recover_run(SupRun *r) {
                 recover_dead(r);
                 return;
         }
+        if (!r->confirmed)
+                confirm_noted(r);
         (void) adopt(r); /* a keeper that is dead again will be noticed */
         run_enter_alive(r);
         restore(r);

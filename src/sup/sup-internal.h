@@ -60,7 +60,7 @@ struct SupRun {
         const SupSpec *spec; /* NULL: stray */
         bool resume;
         usec_t created_at; /* expected: realtime, else 0 */
-        char *folder; /* working folder as asked for, or NULL */
+        char *folder;      /* working folder as asked for, or NULL */
         char **env;
         void *userdata;
 
@@ -195,8 +195,8 @@ struct SupManager {
 
         Cgroups *cgroups; /* NULL: none */
         KeeperLink link;
-        Map *runs;      /* id → SupRun */
-        Map *by_cgroup; /* cgroup id → SupRun */
+        Map *runs;                    /* id → SupRun */
+        Map *by_cgroup;               /* cgroup id → SupRun */
         uint64_t foreign_cgroups[64]; /* see sup_manager_run_of_cgroup() */
         ListLink queue, notices;
         Heap timers;

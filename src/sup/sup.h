@@ -152,8 +152,8 @@ DEFINE_CLEANUP(SupManager *, sup_manager_free);
 pid_t sup_manager_keeper_pid(const SupManager *m);
 unsigned sup_manager_n_alive(const SupManager *m);
 bool sup_manager_has_cgroups(const SupManager *m);
-/* Which run does a process in this cgroup (or below it) belong to? 0: none of ours. O(1) for known ids. One that
- * nobody expected counts until it is dead: its processes are an agent's. */
+/* Which run does a process in this cgroup (or below it) belong to? 0: none of ours. O(1) for known
+ * ids. One that nobody expected counts until it is dead: its processes are an agent's. */
 uint64_t sup_manager_run_of_cgroup(SupManager *m, uint64_t cgroup_id);
 /* Tells the keeper that the daemon leaves for good; keep: runs live on under it. */
 int sup_manager_quit(SupManager *m, bool keep);
@@ -165,7 +165,7 @@ typedef struct SupRunParams {
         const SupSpec *spec;   /* must live as long as the run */
         bool resume;           /* use exec_resume if there is one */
         const char *folder; /* the workspace or NULL; spec->working_directory wins; else the user's home */
-        char *const *env; /* AGENTD_… and the like, wins over spec->environment */
+        char *const *env;  /* AGENTD_… and the like, wins over spec->environment */
         usec_t created_at; /* for expect: realtime, when its row was written */
         void *userdata;    /* the owner's */
 } SupRunParams;

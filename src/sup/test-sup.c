@@ -171,6 +171,7 @@ static void test_signals_reach_the_leader(void **state) {
                 &rig, "{\"exec\":[\"sh\",\"-c\",\"trap 'echo usr1; exit 9' USR1; echo up; while :; do "
                       "sleep 0.01; done\"]}");
         wait_log(r, "up|");
+        rig_wait(&rig, r->n_started == 1); /* the news may come behind the output */
         assert_int_equal(sup_run_signal(r->run, SIGUSR1), 0);
         rig_wait(&rig, r->n_ended == 1);
         assert_int_equal(r->exit.exit_code, 9);
@@ -246,7 +247,8 @@ static void on_frozen(SupRun *run, int error, void *userdata) {
 static RigRun *start_frozen(void) {
         RigRun *r = rig_start(
                 &rig, "{\"exec\":[\"sh\",\"-c\",\"echo up; while :; do sleep 0.01; done\"]}");
-        wait_log(r, "up|");
+        wait_log(r, "up|"); /* may be there before the keeper's word that it runs */
+        rig_wait(&rig, sup_run_state(r->run) == SUP_RUN_ALIVE);
         assert_int_equal(sup_run_freeze(r->run, on_frozen, NULL), 0);
         assert_false(r->freeze_answered);
         rig_wait(&rig, r->freeze_answered);
@@ -283,7 +285,8 @@ static void test_a_freeze_is_answered_even_if_the_run_ends(void **state) {
         if (!sup_manager_has_cgroups(rig.manager))
                 return;
         RigRun *r = rig_start(&rig, "{\"exec\":[\"sh\",\"-c\",\"echo up; exec sleep 1000\"]}");
-        wait_log(r, "up|");
+        wait_log(r, "up|"); /* may be there before the keeper's word that it runs */
+        rig_wait(&rig, sup_run_state(r->run) == SUP_RUN_ALIVE);
         assert_int_equal(sup_run_freeze(r->run, on_frozen, NULL), 0);
         if (sup_run_state(r->run) != SUP_RUN_FROZEN)
                 assert_int_equal(sup_run_freeze(r->run, on_frozen, NULL), -EALREADY);
