@@ -242,7 +242,7 @@ def test_follow_goes_on_with_what_comes(agentd, accept):
     folder = agentd.folder / "w"
     folder.mkdir()
     os.mkfifo(folder / "say")
-    s = agentd.run(["/bin/sh", "-c", "echo ready; while read x < say; do echo \"$x\"; done"], workspace=str(folder))["session_id"]
+    s = agentd.run(["/bin/sh", "-c", "exec 3<>say; echo ready; while read x <&3; do echo \"$x\"; done"], workspace=str(folder))["session_id"]
     wait_for(lambda: logs(agentd, s) == ["ready"], what="its first word")
     with Stream(agentd, f"/sessions/{s}/logs?follow=1", accept=accept) as stream:
         lines = stream.lines()
