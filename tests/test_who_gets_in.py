@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from lib.agentd import wait_for
+from lib.agentd import cgroups_are_ours, wait_for
 
 pytestmark = pytest.mark.sanitized
 
@@ -150,11 +150,6 @@ for way in ("tcp", "unix"):
                    ask(way, "POST", "/tokens", {"scope": "admin"}, with_token)]
 print(json.dumps(out), flush=True)
 """
-
-
-def cgroups_are_ours():
-    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
-    return any(kind == "cgroup2" and os.access(where, os.W_OK) for _, where, kind, *_ in mounts)
 
 
 def test_an_agents_process_is_its_run_with_or_without_a_token(agentd):

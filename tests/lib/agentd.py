@@ -56,6 +56,11 @@ def alive(pid):
         return False
 
 
+def cgroups_are_ours():
+    mounts = [line.split() for line in pathlib.Path("/proc/mounts").read_text().splitlines()]
+    return any(kind == "cgroup2" and os.access(where, os.W_OK) for _, where, kind, *_ in mounts)
+
+
 def wait_for(claim, seconds=READY_SECONDS, what="condition"):
     """Waits until claim() gives something true and returns it."""
     end = time.monotonic() + seconds
