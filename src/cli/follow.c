@@ -62,12 +62,15 @@ static int stream_once(Cli *c, HttpClient *client, Follow *f, const char *path) 
                                  strerror(-f->result));
         if (f->status != 0 && f->status != 200 && f->status < 500)
                 return ask_refused(c, f->status, f->refusal.data, f->refusal.len);
-        /* A connection that was open for a while worked, even if nothing happened meanwhile. */
+        /* A connection that was open for a while worked, even if nothing happened meanwhile. One that
+         * was taken and then cut worked as well: its daemon died, the first time included; but it does
+         * not begin the minute anew, or a daemon that dies of the question would be asked for ever. */
         usec_t now = clock_monotonic();
         if (f->status == 200 || now - begin > SHORT_USEC) {
                 f->worked = true;
                 f->lost_at = now;
-        }
+        } else if (r == -ECONNRESET || r == -EPIPE)
+                f->worked = true;
         if (f->worked && now - f->lost_at < GIVE_UP_USEC)
                 return 0;
         return f->status >= 500 ? ask_refused(c, f->status, f->refusal.data, f->refusal.len)

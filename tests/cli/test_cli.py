@@ -505,8 +505,9 @@ def test_logs_take_the_last_lines_and_one_stream(shared):
 class Follower:
     """A client in the background whose lines are read as they come."""
 
-    def __init__(self, agentd, *args):
-        self.process = subprocess.Popen([str(BUILD / "agentd"), *args], env=agentd.env, stdout=subprocess.PIPE,
+    def __init__(self, agentd, *args, **env):
+        self.process = subprocess.Popen([str(BUILD / "agentd"), *args],
+                                        env={**agentd.env, **env}, stdout=subprocess.PIPE,
                                         stderr=subprocess.PIPE, text=True)
         self.lines = []
         self.reader = threading.Thread(target=self._read)
@@ -581,6 +582,32 @@ def test_following_events_goes_on_through_daemon_deaths_without_loss(agentd):
     assert counts == list(range(1, 61))
     ids = [e["id"] for e in events]
     assert ids == sorted(set(ids))
+
+
+def test_following_begins_again_when_the_first_connection_is_cut(agentd):
+    """The daemon that took the request died before it answered: the next one is asked."""
+    server = socket.create_server(("127.0.0.1", 0))
+    server.settimeout(20)
+    event = b'id: 1\nevent: daemon.started\ndata: {"id":"1","type":"daemon.started"}\n\n'
+
+    def serve():
+        for answer in (b"", b"", b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n" + event):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answer)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    follower = Follower(agentd, "events", "-f", "--json", AGENTD_URL=url)
+    try:
+        wait_for(lambda: follower.lines, what="the event of the third connection")
+    finally:
+        server.close()
+        errors = follower.end()
+        thread.join()
+    assert errors == "" and json.loads(follower.lines[0])["id"] == "1"
 
 
 def test_past_events_are_shown_from_the_end(shared):
