@@ -4,26 +4,20 @@
 The daemon runs with tests/preload/hold-sync.c, which lets the disk wait or fail."""
 import errno
 import os
-import pathlib
 import select
 import signal
 import sqlite3
-import subprocess
 
 import pytest
 
 from lib import load
-from lib.agentd import BUILD, alive, wait_for
-
-HERE = pathlib.Path(__file__).parent
+from lib import preload as libraries
+from lib.agentd import alive, wait_for
 
 
 @pytest.fixture(scope="session")
 def preload(tmp_path_factory):
-    library = tmp_path_factory.mktemp("preload") / "hold-sync.so"
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o", str(library),
-                    str(HERE / "preload" / "hold-sync.c")], check=True)
-    return library
+    return libraries.build("hold-sync", tmp_path_factory.mktemp("preload"))
 
 
 class Disk:
@@ -65,8 +59,6 @@ def disk(tmp_path):
 
 @pytest.fixture
 def agentd(make_agentd, preload, disk):
-    if b"__asan_init" in (BUILD / "agentd-daemon").read_bytes():
-        pytest.skip("a sanitizer's library must be the first one")
     a = make_agentd(env={"LD_PRELOAD": str(preload), "HOLD_SYNC": str(disk.folder)})
     a.create("first")
     assert disk.syncs > 0, "the daemon runs without the library"
