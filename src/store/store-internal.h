@@ -10,6 +10,7 @@
  *   copy.c        a copy of a database in use
  *   migrate.c     bringing an older one up to date
  *   txn.c         building a transaction
+ *   wal.c         the log's end after a failed commit
  *   writer.c      the writer thread: groups, commits, WAL
  *   reader.c      read connections and cursors
  *   store.c       the loop's side: opening, submitting, delivering */
@@ -97,6 +98,14 @@ int store_sync_folder_of(const char *path);
 
 /* From version to the schema's newest, with a copy of the file before it unless version is 0. */
 int store_migrate(StoreConnection *c, const char *path, unsigned version, char **ret_message);
+
+/* ---- wal.c ---- */
+
+/* Takes the frames of a commit that failed out of the log; inside a BEGIN IMMEDIATE. After an error
+ * they may still be there, until the next commit succeeds. */
+int wal_cut(StoreConnection *c);
+/* A full sync of the log as it is. */
+int wal_sync(StoreConnection *c);
 
 /* ---- txn.c ---- */
 

@@ -222,6 +222,18 @@ static int set_path(Store *s, const char *url, char **ret_message) {
         return s->wal_path ? 0 : -ENOMEM;
 }
 
+/* What a killed process had written and not synced is read as committed, so it is made so, before
+ * anything is built on it or shown. */
+static int sync_found(Store *s, char **ret_message) {
+        int r = wal_sync(&s->writer.connection);
+
+        if (r == 0)
+                r = store_sync_folder_of(s->path);
+        if (r == 0)
+                return 0;
+        return store_fail(ret_message, r, "cannot sync %s to its disk: %s", s->path, strerror(-r));
+}
+
 static int open_database(Store *s, char **ret_message) {
         StoreConnection *c = &s->writer.connection;
         StoreConnectionKind kind =
@@ -242,7 +254,7 @@ static int open_database(Store *s, char **ret_message) {
         r = store_check_database(c, s->path, unclean, &version, ret_message);
         if (r == 0)
                 r = store_migrate(c, s->path, version, ret_message);
-        return r;
+        return r == 0 && unclean && !s->ram_folder ? sync_found(s, ret_message) : r;
 }
 
 static int start(Store *s, sd_event *event) {

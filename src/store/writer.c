@@ -14,8 +14,9 @@
  * more every time (one row per commit: a fifth slower), so a block of numbers is reserved with the
  * first commit that needs it; a restart goes on above the block.
  *
- * After a failed commit the thread rests until the loop has told everyone concerned: what waits may
- * build on what was lost.
+ * After a failed commit its remains are taken out of the log (wal.c) before anybody hears of it,
+ * and the thread rests until the loop has told everyone concerned: what waits may build on what was
+ * lost.
  *
  * The WAL is checkpointed here, after the results are on their way, when it has grown past its
  * limit: nobody who waits for a commit waits for that. PASSIVE never waits for readers; while one
@@ -26,6 +27,7 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 
+#include "base/log.h"
 #include "base/str.h"
 #include "store/store-internal.h"
 
@@ -131,6 +133,21 @@ static size_t count_writes(const TxnList *group) {
         return n;
 }
 
+/* Should this fail as well, the next commit that succeeds writes over what is left. */
+static void forget_commit(Writer *w) {
+        int r;
+
+        if (!sqlite3_get_autocommit(w->connection.db))
+                (void) control(w, WRITER_ROLLBACK);
+        r = control(w, WRITER_BEGIN);
+        if (r == 0)
+                r = wal_cut(&w->connection);
+        if (!sqlite3_get_autocommit(w->connection.db))
+                (void) control(w, WRITER_ROLLBACK);
+        if (r < 0)
+                log_debug("Cannot cut the log of %s: %s", w->connection.schema->name, strerror(-r));
+}
+
 /* Runs the transactions and commits what succeeded. */
 static int write_group(Writer *w, TxnList *group, size_t n_writes) {
         size_t n_failed = 0;
@@ -149,8 +166,7 @@ static int write_group(Writer *w, TxnList *group, size_t n_writes) {
                 w->n_transactions += n_writes - n_failed;
                 return 0;
         }
-        if (!sqlite3_get_autocommit(w->connection.db))
-                (void) control(w, WRITER_ROLLBACK);
+        forget_commit(w);
         w->n_failures++;
         return r;
 }
