@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Deaths and full disks in the middle of a start, a stop or an end: nothing stuck, lost or done twice.
 
-The daemon runs with tests/preload/hold-sync.c: while its disk waits it is killed, so exactly between what is
+The daemon runs with tests/preload/disk-trouble.c: while its disk waits it is killed, so exactly between what is
 written down and what is done. A change that is killed there is either in the log but not answered ("written") or
 still waits in the writer's queue behind another ("queued")."""
 import datetime
@@ -410,9 +410,9 @@ def test_a_stop_in_the_queue_and_in_the_back_off(make_agentd):
     assert agentd.session(b)["substate"] == "exited" and len(runs(agentd, b)) == 1
 
 
-def test_a_keepers_death_at_the_daemons_birth_does_not_cost_the_agents(make_agentd, preload, disk):
+def test_a_keepers_death_at_the_daemons_birth_does_not_cost_the_agents(make_agentd, disk):
     disk.hold()
-    agentd = make_agentd(start=False, env={"LD_PRELOAD": str(preload), "HOLD_SYNC": str(disk.folder)})
+    agentd = make_agentd(start=False, env=disk.env)
     agentd.start(wait=False)
     wait_for(lambda: disk.syncs > 0, what="a daemon at its start")
     agentd.process.kill()

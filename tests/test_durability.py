@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """No answer before its commit; many clients share a sync; a broken or full disk loses nothing that was answered.
 
-The daemon runs with tests/preload/hold-sync.c, which lets the disk wait or fail."""
+The daemon runs with tests/preload/disk-trouble.c, which lets the disk wait or fail."""
 import errno
 import os
 import select
@@ -13,53 +13,25 @@ import pytest
 from lib import load
 from lib import preload as libraries
 from lib.agentd import alive, wait_for
+from lib.disk import Disk
 
 
 @pytest.fixture(scope="session")
 def preload(tmp_path_factory):
-    return libraries.build("hold-sync", tmp_path_factory.mktemp("preload"))
-
-
-class Disk:
-    """What the daemon's disk does."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        folder.mkdir()
-
-    def hold(self):
-        (self.folder / "hold").touch()
-
-    def release(self):
-        (self.folder / "hold").unlink(missing_ok=True)
-
-    def fail(self, what, error):
-        (self.folder / "new").write_text(str(error))
-        (self.folder / "new").rename(self.folder / f"fail-{what}")
-
-    def heal(self):
-        for what in ("sync", "write"):
-            (self.folder / f"fail-{what}").unlink(missing_ok=True)
-
-    @property
-    def syncs(self):
-        try:
-            return (self.folder / "syncs").stat().st_size
-        except FileNotFoundError:
-            return 0
+    return libraries.build("disk-trouble", tmp_path_factory.mktemp("preload"))
 
 
 @pytest.fixture
-def disk(tmp_path):
-    d = Disk(tmp_path / "disk")
+def disk(tmp_path, preload):
+    d = Disk(tmp_path / "disk", preload)
     yield d
     d.release()
     d.heal()
 
 
 @pytest.fixture
-def agentd(make_agentd, preload, disk):
-    a = make_agentd(env={"LD_PRELOAD": str(preload), "HOLD_SYNC": str(disk.folder)})
+def agentd(make_agentd, disk):
+    a = make_agentd(env=disk.env)
     a.create("first")
     assert disk.syncs > 0, "the daemon runs without the library"
     yield a
