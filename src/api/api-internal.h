@@ -214,6 +214,9 @@ void api_reply_list(ApiCall *c, FieldInt limit, size_t fallback, FieldId after, 
 
 /* ---- view.c, view-session.c ---- */
 
+/* The member workspace_tree: 40 hex digits, or null. */
+void view_tree(JsonWriter *w, const uint8_t *tree);
+
 void view_message(JsonWriter *w, const NodeInfo *n);
 void view_checkpoint(JsonWriter *w, const CheckpointInfo *i);
 void view_branch(JsonWriter *w, const BranchInfo *i);
@@ -243,6 +246,15 @@ DEFINE_CLEANUP(SessionView *, session_view_free);
 /* API_PULL_END, API_PULL_MORE, or negative errno. */
 int session_view_next(SessionView *v, Buf *out);
 void api_reply_session(ApiCall *c, size_t messages);
+
+/* ---- view-diff.c ---- */
+
+/* Members of both versions that differ: {"added", "removed", "changed"}. The texts are checked objects. */
+int view_diff_values(JsonWriter *w, JsonSpan from, JsonSpan to);
+void view_diff_point(JsonWriter *w, const SessionSide *side);
+/* What changed of the configuration, as an object. */
+void view_diff_config(JsonWriter *w, const ConfigInfo *from, const ConfigInfo *to);
+void view_diff_files(JsonWriter *w, const SessionDiff *d);
 
 /* ---- openapi.c ---- */
 int openapi_write(Buf *out);

@@ -18,11 +18,15 @@ void view_message(JsonWriter *w, const NodeInfo *n) {
         json_w_object_end(w);
 }
 
-void view_checkpoint(JsonWriter *w, const CheckpointInfo *i) {
-        char tree[41] = "";
+void view_tree(JsonWriter *w, const uint8_t *tree) {
+        char text[2 * WORKSPACE_TREE_SIZE + 1];
 
-        if (i->tree)
-                hex_encode(i->tree, 20, tree);
+        if (tree)
+                hex_encode(tree, WORKSPACE_TREE_SIZE, text);
+        json_w_kv_string(w, "workspace_tree", tree ? text : NULL);
+}
+
+void view_checkpoint(JsonWriter *w, const CheckpointInfo *i) {
         json_w_object_begin(w);
         json_w_kv_id(w, "checkpoint_id", i->id);
         json_w_kv_id(w, "session_id", i->session);
@@ -35,7 +39,7 @@ void view_checkpoint(JsonWriter *w, const CheckpointInfo *i) {
         json_w_kv_id_or_null(w, "run", i->run);
         json_w_kv_uint(w, "message_count", i->message_count);
         json_w_kv_uint(w, "tool_call_count", i->tool_call_count);
-        json_w_kv_string(w, "workspace_tree", i->tree ? tree : NULL);
+        view_tree(w, i->tree);
         json_w_object_end(w);
 }
 

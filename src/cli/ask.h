@@ -35,6 +35,10 @@ typedef struct SessionRef {
 /* A session by id, name or unique prefix of its id. */
 int ask_session(Cli *c, const char *ref, SessionRef *ret);
 
+/* A point of a session as the daemon takes it: `now` or an id, from `now`, an id or its unique
+ * begin, a checkpoint's label or a branch's name. */
+int ask_point(Cli *c, const SessionRef *session, const char *ref, char **ret);
+
 /* POST /sessions/{id}/VERB and a line that says what the session is now. */
 int ask_session_verb(Cli *c, const char *verb, const char *body);
 /* The same for a verb that starts the session. */

@@ -133,6 +133,8 @@ const char *cli_status_colour(const char *status);
 
 char *cli_value(Cli *c, JsonSpan v);
 char *cli_member(Cli *c, JsonSpan object, const char *name);
+/* A message's content as text: of an array of blocks the texts, and the kinds of the others. */
+char *cli_content(Cli *c, JsonSpan content);
 /* 0 if it is absent, null or no number. */
 int64_t cli_number(JsonSpan object, const char *name);
 /* 0 if it is absent, null or no time. */

@@ -13,7 +13,7 @@
 
 #define TEXT_BYTES ((size_t) 256 * 1024 * 1024)
 
-static char *content_text(Cli *c, JsonSpan content) {
+char *cli_content(Cli *c, JsonSpan content) {
         Buf b = BUF_INIT(TEXT_BYTES);
         JsonIter it;
         JsonSpan block;
@@ -56,7 +56,7 @@ static void print_message(Cli *c, JsonSpan m) {
         time[sizeof("2026-11-22T07:53:36") - 1] = '\0';
         cli_say(c, "%s  %sZ  %s", cli_paint(c, "1", cli_member(c, m, "role")), time,
                 cli_member(c, m, "id"));
-        print_indented(content_text(c, json_get(m, "content")));
+        print_indented(cli_content(c, json_get(m, "content")));
         if (!json_is(calls, JSON_KIND_ARRAY))
                 return;
         JsonIter it = json_iter(calls);

@@ -96,6 +96,10 @@ static const CliOption messages_options[] = {
         { "branch", 0, "BRANCH", "of this branch instead of the current one" },
         {},
 };
+static const CliOption diff_options[] = {
+        { "stat", 0, NULL, "only how much changed, and the names of files" },
+        {},
+};
 static const CliOption send_options[] = {
         { "role", 0, "ROLE", "user (default), assistant, system, tool" },
         {},
@@ -199,6 +203,12 @@ const Verb verb_table[] = {
         { "branches", "tree", "Look", "SESSION", 1, 1, 0, NULL,
           "list the branches of a session's conversation", NULL, "agentd branches reader",
           verb_branches },
+        { "diff", NULL, "Look", "SESSION FROM [TO]", 2, 3, 0, diff_options,
+          "show what changed between two points of a session",
+          "Messages, variables, configuration and files. A point is a checkpoint (id, unique\n"
+          "begin of it, or label), a branch (id or name: its end), a message's id, or now,\n"
+          "which TO is if it is left out.",
+          "agentd diff reader halfway now", verb_diff },
         { "runs", NULL, "Look", "SESSION", 1, 1, 0, NULL, "list the lives of a session's process",
           NULL, "agentd runs reader", verb_runs },
 

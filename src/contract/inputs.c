@@ -126,6 +126,33 @@ static const FieldDef input_checkpoint_state_fields[] = {
 };
 TABLE(input_checkpoint_state, NULL, NULL);
 
+static const FieldDef input_diff_fields[] = {
+        SESSION_ID(InputDiff),
+        QUERY(InputDiff,
+              from,
+              FIELD_STRING,
+              .flags = FIELD_REQUIRED,
+              .min = 1,
+              .max = 64,
+              .doc = "id of a checkpoint, a branch (its end) or a message; or now"),
+        QUERY(InputDiff, to, FIELD_STRING, .min = 1, .max = 64, .doc = "the same; default: now"),
+        QUERY(InputDiff,
+              limit,
+              FIELD_INT,
+              .min = 1,
+              .max = PAGE_ITEMS_MAX,
+              .doc = "at most so many messages and so many files, default 100"),
+        QUERY(InputDiff, after, FIELD_ID, .doc = "only messages behind this one of the list"),
+        QUERY(InputDiff,
+              files_skip,
+              FIELD_INT,
+              .min = 0,
+              .max = INT64_C(1) << 32,
+              .doc = "leave out so many files of the list; see next_skip"),
+        QUERY(InputDiff, patch, FIELD_BOOL, .doc = "unified diffs of small text files"),
+};
+TABLE(input_diff, NULL, NULL);
+
 static const FieldDef input_page_fields[] = {
         SESSION_ID(InputPage),
         LIMIT(InputPage, LIST_ITEMS_MAX),

@@ -85,6 +85,85 @@ static const FieldDef output_branch_fields[] = {
 };
 TABLE(output_branch, "Branch", "A line of a conversation.");
 
+static const FieldDef output_diff_point_fields[] = {
+        OUT("checkpoint", FIELD_ID, RN, .doc = "that was asked for"),
+        OUT("branch", FIELD_ID, RN, .doc = "whose end was asked for"),
+        OUT("node", FIELD_ID, RN, .doc = "the message that was asked for"),
+        OUT("now", FIELD_BOOL, R),
+        OUT("head", FIELD_ID, RN, .doc = "the last message"),
+        OUT("message_count", FIELD_INT, R),
+        OUT("variables_version", FIELD_ID, R),
+        OUT("workspace_tree", FIELD_STRING, RN, .doc = "the workspace's files, as a git tree id"),
+};
+TABLE(output_diff_point, "DiffPoint", "One of two points that are compared.");
+
+static const FieldDef output_diff_message_fields[] = {
+        OUT("change",
+            FIELD_STRING,
+            R,
+            .values = "removed|added",
+            .doc = "removed: only in from; added: only in to"),
+        OUT("message", FIELD_REF, R, .ref = &output_message),
+};
+TABLE(output_diff_message, "DiffMessage", "A message of one point only.");
+
+static const FieldDef output_diff_messages_fields[] = {
+        OUT("ancestor", FIELD_ID, RN, .doc = "the last message of both"),
+        OUT("common", FIELD_INT, R, .doc = "messages of both"),
+        OUT("removed", FIELD_INT, R),
+        OUT("added", FIELD_INT, R),
+        OUT("items",
+            FIELD_REFS,
+            R,
+            .ref = &output_diff_message,
+            .doc = "the removed ones, then the added ones, oldest first; Link rel=next leads on"),
+};
+TABLE(output_diff_messages, "DiffMessages", "How the conversations differ.");
+
+static const FieldDef output_diff_values_fields[] = {
+        OUT("added", FIELD_OBJECT, R, .doc = "names and values"),
+        OUT("removed", FIELD_OBJECT, R, .doc = "names and values"),
+        OUT("changed", FIELD_OBJECT, R, .doc = "names and {from, to}"),
+};
+TABLE(output_diff_values, "DiffValues", "How named values differ.");
+
+static const FieldDef output_diff_file_fields[] = {
+        OUT("path", FIELD_STRING, R, .doc = "relative to the workspace"),
+        OUT("change", FIELD_STRING, R, .values = "added|removed|modified"),
+        OUT("from_size", FIELD_INT, RN, .doc = "bytes; null: not there"),
+        OUT("to_size", FIELD_INT, RN),
+        OUT("from_mode", FIELD_STRING, RN, .doc = "permissions in octal digits, or link"),
+        OUT("to_mode", FIELD_STRING, RN),
+        OUT("patch", FIELD_STRING, RN, .doc = "unified diff; null: not asked for, no text, or too large"),
+};
+TABLE(output_diff_file, "DiffFile", "A file or link that differs.");
+
+static const FieldDef output_diff_files_fields[] = {
+        OUT("compared", FIELD_BOOL, R),
+        OUT("reason", FIELD_STRING, RN, .doc = "why they could not be compared"),
+        OUT("added", FIELD_INT, R),
+        OUT("removed", FIELD_INT, R),
+        OUT("modified", FIELD_INT, R),
+        OUT("unknown", FIELD_INT, R, .doc = "left out by one of the two (too large, ignored, unreadable)"),
+        OUT("items", FIELD_REFS, R, .ref = &output_diff_file, .doc = "in the order of paths"),
+        OUT("next_skip", FIELD_INT, RN, .doc = "files_skip of the next part; null: that was all"),
+};
+TABLE(output_diff_files, "DiffFiles", "How the workspace's files differ.");
+
+static const FieldDef output_diff_fields[] = {
+        OUT("session_id", FIELD_ID, R),
+        OUT("from", FIELD_REF, R, .ref = &output_diff_point),
+        OUT("to", FIELD_REF, R, .ref = &output_diff_point),
+        OUT("messages", FIELD_REF, R, .ref = &output_diff_messages),
+        OUT("variables", FIELD_REF, R, .ref = &output_diff_values),
+        OUT("configuration",
+            FIELD_OBJECT,
+            R,
+            .doc = "what changed of model, system_prompt, tools and agent, each {from, to}"),
+        OUT("files", FIELD_REF, R, .ref = &output_diff_files),
+};
+TABLE(output_diff, "Diff", "What differs between two points of a session.");
+
 static const FieldDef output_run_fields[] = {
         OUT("run_id", FIELD_ID, R),
         OUT("session_id", FIELD_ID, R),

@@ -135,3 +135,45 @@ int node_is_on_path(SessionManager *m, uint64_t head, uint64_t node) {
                 return r == -ENOENT ? 0 : r;
         return found.id == node;
 }
+
+/* From the same depth, jumps of both lead to the same depth, because a jump's length depends on the
+ * depth alone. So both jump as long as that leads to different nodes; else the common one is not
+ * behind the jump, and they take one step. */
+static int meet(SessionManager *m, NodeLight *x, NodeLight *y) {
+        while (x->id != y->id) {
+                bool far = x->jump != y->jump;
+                uint64_t next_x = far ? x->jump : x->parent, next_y = far ? y->jump : y->parent;
+                if (next_x == 0 || next_y == 0) {
+                        *x = (NodeLight){};
+                        return 0;
+                }
+                int r = node_light(m, next_x, x);
+                if (r >= 0)
+                        r = node_light(m, next_y, y);
+                if (r < 0)
+                        return r == -ENOENT ? -EUCLEAN : r;
+                if (x->depth != y->depth)
+                        return -EUCLEAN;
+        }
+        return 0;
+}
+
+int node_common(SessionManager *m, uint64_t a, uint64_t b, NodeLight *ret) {
+        NodeLight x = {}, y = {};
+        int r = 0;
+
+        if (a > 0 && b > 0) {
+                r = node_light(m, a, &x);
+                if (r >= 0)
+                        r = node_light(m, b, &y);
+                if (r >= 0 && x.depth > y.depth)
+                        r = node_ancestor(m, &x, y.depth, &x);
+                else if (r >= 0 && y.depth > x.depth)
+                        r = node_ancestor(m, &y, x.depth, &y);
+                if (r >= 0)
+                        r = meet(m, &x, &y);
+        }
+        if (r >= 0)
+                *ret = x;
+        return r;
+}

@@ -94,7 +94,8 @@ static int nearest_checkpoint(Session *s, uint64_t node, uint64_t *ret) {
         return r;
 }
 
-static int point_of_node(Session *s, uint64_t node, Point *ret) {
+/* With the checkpoint that the rest was taken from; 0: there is none and it is the present one. */
+static int point_near_node(Session *s, uint64_t node, Point *ret) {
         uint64_t checkpoint;
         NodeLight light;
         Point p;
@@ -111,13 +112,20 @@ static int point_of_node(Session *s, uint64_t node, Point *ret) {
                 r = session_checkpoint_get(s, checkpoint, take_checkpoint, &p);
         if (r < 0)
                 return r;
-        p.checkpoint = 0;
         p.node = node;
         p.message_count = light.depth;
         p.tool_call_count = light.tool_calls;
         r = complete(s, &p);
         if (r >= 0)
                 *ret = p;
+        return r;
+}
+
+static int point_of_node(Session *s, uint64_t node, Point *ret) {
+        int r = point_near_node(s, node, ret);
+
+        if (r == 0)
+                ret->checkpoint = 0;
         return r;
 }
 
@@ -158,4 +166,81 @@ int point_of_branch(Session *s, uint64_t branch, Point *ret) {
         if (r >= 0)
                 *ret = p;
         return r;
+}
+
+/* ---- sides of a comparison ---- */
+
+static SessionSide side_of_now(const SessionInfo *now) {
+        return (SessionSide){
+                .is_now = true,
+                .head = now->head,
+                .vars = now->vars,
+                .config = now->config,
+                .message_count = now->message_count,
+        };
+}
+
+static void side_take(SessionSide *side, const Point *p) {
+        side->head = p->node;
+        side->vars = p->vars;
+        side->config = p->config;
+        side->message_count = p->message_count;
+        side->has_tree = p->has_tree;
+        memcpy(side->tree, p->tree, sizeof(side->tree));
+}
+
+/* 1: the id is one of the session's branches. Its files are those of the last checkpoint on it. */
+static int side_of_branch(Session *s, uint64_t id, SessionSide *ret) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        Point end, near = {};
+        int r = STORE_QUERY(s->manager->reader, &c, STATE_BRANCH_ONE, STORE_ID(id));
+
+        if (r >= 0)
+                r = store_next(c);
+        if (r <= 0 || store_id(c, 1) != s->info.id)
+                return MIN(r, 0);
+        r = point_of_branch(s, id, &end);
+        if (r >= 0 && end.node > 0)
+                r = point_near_node(s, end.node, &near);
+        if (r < 0)
+                return r;
+        end.has_tree = near.has_tree;
+        memcpy(end.tree, near.tree, sizeof(end.tree));
+        *ret = (SessionSide){ .branch = id };
+        side_take(ret, &end);
+        return 1;
+}
+
+static int side_of_node(Session *s, const SessionInfo *now, uint64_t id, SessionSide *ret) {
+        Point p;
+        int r = point_near_node(s, id, &p);
+
+        if (r != 0)
+                return r;
+        if (p.checkpoint == 0) { /* the present ones, as far as they are on disk */
+                p.vars = now->vars;
+                p.config = now->config;
+        }
+        *ret = (SessionSide){ .node = id };
+        side_take(ret, &p);
+        return 0;
+}
+
+int session_point(Session *s, const SessionInfo *now, uint64_t id, SessionSide *ret) {
+        Point p;
+
+        OBJ_CHECK(s, SESSION_MAGIC);
+        if (id == 0 || id == now->branch) {
+                *ret = side_of_now(now);
+                return 0;
+        }
+        int r = session_checkpoint_get(s, id, take_checkpoint, &p);
+        if (r == 0) {
+                *ret = (SessionSide){ .checkpoint = id };
+                side_take(ret, &p);
+        }
+        if (r != SESSION_E_NO_CHECKPOINT)
+                return r;
+        r = side_of_branch(s, id, ret);
+        return r != 0 ? MIN(r, 0) : side_of_node(s, now, id, ret);
 }

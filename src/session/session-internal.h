@@ -23,6 +23,7 @@
 #define SESSION_TXN_MAGIC          UINT32_C(0x7a4e5ac7)
 #define SESSION_OP_MAGIC           UINT32_C(0x0be7a710)
 #define SESSION_JOB_MAGIC          UINT32_C(0xc4ec4b01)
+#define SESSION_DIFF_MAGIC         UINT32_C(0x5e55d1ff)
 #define SESSION_SUBSCRIPTION_MAGIC UINT32_C(0x5b5c21be)
 
 #define HASH_SIZE      32
@@ -291,6 +292,8 @@ int node_light(SessionManager *m, uint64_t id, NodeLight *ret);
 int node_ancestor(SessionManager *m, const NodeLight *from, uint64_t depth, NodeLight *ret);
 /* 1: node is head or an ancestor of it. */
 int node_is_on_path(SessionManager *m, uint64_t head, uint64_t node);
+/* The last node on the paths to both, in O(log n); ret->id 0: there is none. */
+int node_common(SessionManager *m, uint64_t a, uint64_t b, NodeLight *ret);
 
 /* ---- vars.c ---- */
 

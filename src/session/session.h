@@ -420,6 +420,36 @@ int session_checkpoint_get(Session *s, uint64_t checkpoint, CheckpointFn fn, voi
 
 typedef int (*BranchFn)(const BranchInfo *b, void *userdata);
 int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void *userdata);
+/* ---- differences ---- */
+
+typedef struct SessionSide {
+        uint64_t checkpoint, branch, node; /* what it is, one of them; all 0: now */
+        bool is_now;
+        uint64_t head, vars, config, message_count;
+        bool has_tree;
+        uint8_t tree[WORKSPACE_TREE_SIZE];
+} SessionSide;
+/* The point that an id names: one of the session's checkpoints, the end of one of its branches or
+ * one of its messages; 0 and the current branch: now, as `now` has it. What a message has beside
+ * the conversation is what session_restore() would bring. SESSION_E_NO_NODE: it names none. */
+int session_point(Session *s, const SessionInfo *now, uint64_t id, SessionSide *ret);
+
+typedef struct SessionDiff {
+        SessionSide from, to;
+        uint64_t ancestor, common; /* the last message of both, 0: none; and how many both have */
+        bool has_files;            /* `files` has its answer */
+        char no_files[256];        /* why not, for people */
+        WorkspaceDiff files;       /* skip, limit and with_patches are the caller's */
+} SessionDiff;
+void session_diff_done(SessionDiff *d);
+
+typedef void (*SessionDiffFn)(int r, SessionDiff *d, void *userdata);
+/* Compares d->from and d->to, points of s. The files of now are those of the folder: they are
+ * recorded for it, but no checkpoint names them. That files cannot be compared is no error. *d
+ * lives until done. 1: it is complete and done is not called; 0: done comes later, with -ESHUTDOWN
+ * if nobody may be asked for anything any more. */
+int session_diff(Session *s, SessionDiff *d, SessionDiffFn done, void *userdata);
+
 typedef int (*RunFn)(const RunInfo *r, void *userdata);
 int session_runs(Session *s, uint64_t after, size_t limit, RunFn fn, void *userdata); /* oldest first */
 int session_run_get(SessionManager *m, uint64_t run, RunFn fn, void *userdata);

@@ -239,8 +239,9 @@ typedef struct WorkspaceOperation {
         const char *cache_path, *intent_path;
         const char *temporary; /* unique to the folder, begins with WORKSPACE_TEMPORARY */
         uint64_t file_size_max;
-        const char *step; /* what was being done, for people, when it failed */
-        bool store_grew;  /* tidying may be worth its while */
+        const char *step;    /* what was being done, for people, when it failed */
+        bool store_grew;     /* tidying may be worth its while */
+        WorkspaceDiff *diff; /* of a comparison */
         WorkspaceResult result;
 } WorkspaceOperation;
 
@@ -249,6 +250,8 @@ int workspace_operation_restore(WorkspaceOperation *o,
                                 const uint8_t target[static WORKSPACE_OID_SIZE]);
 int workspace_operation_materialize(WorkspaceOperation *o,
                                     const uint8_t target[static WORKSPACE_OID_SIZE]);
+/* Answers o->diff. */
+int workspace_operation_diff(WorkspaceOperation *o);
 /* Finishes or takes back what an intent says, and removes it. 1: the folder is gone, nothing to do. */
 int workspace_operation_recover(WorkspaceOperation *o, const WorkspaceIntent *intent);
 

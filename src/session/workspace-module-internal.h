@@ -54,6 +54,9 @@ int store_list_packs(const char *folder, PackList *ret);
 int store_open_pack(git_odb *odb, const char *folder, const char *name, OidList *oids);
 int store_remove_pack(const char *folder, const char *name);
 
+int store_size(WorkspaceStore *s, const uint8_t oid[static WORKSPACE_OID_SIZE], uint64_t *ret_bytes);
+int store_patch(
+        const char *path, const char *from, size_t n_from, const char *to, size_t n_to, char **ret);
 int store_tidy(WorkspaceStore *s);
 int store_collect(WorkspaceStore *s,
                   const uint8_t (*trees)[WORKSPACE_OID_SIZE],

@@ -358,6 +358,8 @@ const WorkspaceModule workspace_module = {
         .stream_drop = stream_drop,
         .flush = store_flush,
         .read = store_read,
+        .size = store_size,
+        .patch = store_patch,
         .tidy = store_tidy,
         .collect = store_collect,
 };

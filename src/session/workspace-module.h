@@ -11,7 +11,7 @@
 
 #include "base/macro.h"
 
-#define WORKSPACE_MODULE_VERSION 1
+#define WORKSPACE_MODULE_VERSION 2
 #define WORKSPACE_MODULE_SYMBOL  "workspace_module"
 #define WORKSPACE_OID_SIZE       20
 
@@ -60,6 +60,19 @@ typedef struct WorkspaceModule {
                     const uint8_t oid[static WORKSPACE_OID_SIZE],
                     char **ret,
                     size_t *ret_n);
+
+        /* Bytes of an object, without reading it. -ENOENT. */
+        int (*size)(WorkspaceStore *s,
+                    const uint8_t oid[static WORKSPACE_OID_SIZE],
+                    uint64_t *ret_bytes);
+        /* Two texts as a unified diff of that path, in fresh memory. NULL: there is no file on that
+         * side. */
+        int (*patch)(const char *path,
+                     const char *from,
+                     size_t n_from,
+                     const char *to,
+                     size_t n_to,
+                     char **ret);
 
         /* Merges small packs when there are many, and removes what crashes left behind. */
         int (*tidy)(WorkspaceStore *s);

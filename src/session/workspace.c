@@ -187,6 +187,31 @@ int workspace_materialize(WorkspaceManager *m,
         return submit(m, namespace_id, folder, workspace_operation_materialize, tree, done, userdata);
 }
 
+static int run_diff(WorkspaceOperation *o, const uint8_t target[static WORKSPACE_OID_SIZE]) {
+        return workspace_operation_diff(o);
+}
+
+int workspace_diff(WorkspaceManager *m,
+                   uint64_t namespace_id,
+                   WorkspaceDiff *d,
+                   WorkspaceDoneFn done,
+                   void *userdata) {
+        _cleanup_(workspace_job_freep) WorkspaceJob *j = NULL;
+
+        OBJ_CHECK(m, WORKSPACE_MANAGER_MAGIC);
+        int r = workspace_job_new(&j, m, namespace_id, NULL);
+        if (r < 0)
+                return r;
+        j->run = run_diff;
+        j->operation.diff = d;
+        j->done = done;
+        j->userdata = userdata;
+        r = workspace_job_submit(j);
+        if (r >= 0)
+                j = NULL;
+        return r;
+}
+
 int workspace_collect(WorkspaceManager *m,
                       uint64_t namespace_id,
                       const uint8_t (*trees)[WORKSPACE_TREE_SIZE],

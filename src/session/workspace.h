@@ -78,5 +78,47 @@ int workspace_collect(WorkspaceManager *m,
                       size_t n_trees,
                       WorkspaceDoneFn done,
                       void *userdata);
+
+/* ---- differences ---- */
+
+typedef enum WorkspaceChangeKind {
+        WORKSPACE_ADDED,
+        WORKSPACE_REMOVED,
+        WORKSPACE_MODIFIED, /* its bytes, its permissions, or file and link exchanged */
+        _WORKSPACE_CHANGE_KIND_MAX,
+} WorkspaceChangeKind;
+
+typedef struct WorkspaceSide {
+        bool exists, is_link;
+        unsigned mode; /* permissions */
+        uint64_t size_bytes;
+} WorkspaceSide;
+
+typedef struct WorkspaceChange {
+        char *path; /* relative; any bytes but NUL */
+        WorkspaceChangeKind kind;
+        WorkspaceSide from, to;
+        char *patch; /* unified, valid UTF-8; NULL: not asked for, no text, too large, or the bytes are equal */
+} WorkspaceChange;
+
+typedef struct WorkspaceDiff {
+        /* the question: two trees, and which of the changes are listed */
+        uint8_t from[WORKSPACE_TREE_SIZE], to[WORKSPACE_TREE_SIZE];
+        size_t skip, limit;
+        bool with_patches;
+        /* the answer: all are counted; `unknown` are files that one of the two left out (too large,
+         * ignored, unreadable), so that nobody knows. In the order of paths. */
+        uint64_t added, removed, modified, unknown;
+        WorkspaceChange *changes;
+        size_t n_changes;
+} WorkspaceDiff;
+void workspace_diff_done(WorkspaceDiff *d);
+/* Compares files and links of two trees of the namespace, in the pool. *d is the caller's and must
+ * live until done. -ENOENT: no such tree. */
+int workspace_diff(WorkspaceManager *m,
+                   uint64_t namespace_id,
+                   WorkspaceDiff *d,
+                   WorkspaceDoneFn done,
+                   void *userdata);
 /* Finishes interrupted restores; blocking, at start, before anything runs. *ret_n: how many. */
 int workspace_recover(WorkspaceManager *m, unsigned *ret_n);
