@@ -205,9 +205,9 @@ const Verb verb_table[] = {
           verb_branches },
         { "diff", NULL, "Look", "SESSION FROM [TO]", 2, 3, 0, diff_options,
           "show what changed between two points of a session",
-          "Messages, variables, configuration and files. A point is a checkpoint (id, begin of\n"
-          "it, or label), a branch (id or name: its end), a message, or now,\n"
-          "which TO is if it is left out.",
+          "Messages, variables, configuration and files. A point is a checkpoint (id, the\n"
+          "begin of it, or label), a branch (id or name: its end), a message, or now, which\n"
+          "TO is if it is left out.",
           "agentd diff reader halfway now", verb_diff },
         { "runs", NULL, "Look", "SESSION", 1, 1, 0, NULL, "list the lives of a session's process",
           NULL, "agentd runs reader", verb_runs },
