@@ -8,6 +8,7 @@ import stat
 
 import pytest
 
+from lib import load
 from lib.agentd import alive, wait_for
 
 UNKNOWN = "00000000deadbeef"
@@ -359,6 +360,16 @@ def test_sessions_are_found_by_what_is_known_of_them(agentd):
             assert found == wanted, query
     agentd.api("GET", "/sessions?status=asleep", expect=422)
     assert agentd.api("GET", "/sessions?namespace=nowhere", expect=404).json["code"] == "namespace_not_found"
+
+
+def test_a_page_of_any_length_comes_whole(agentd):
+    s = new(agentd)
+    takes = [load.request("POST", f"/sessions/{s}/checkpoints?label={'x' * 200}")] * 1200
+    assert load.send_all(agentd, takes) == {201: len(takes)}
+    answer = agentd.api("GET", f"/sessions/{s}/checkpoints?limit=1100", expect=200)
+    assert len(answer.body) > 256 * 1024, "it is not longer than a piece of a stream"
+    assert len(answer.json) == 1100 and "next" in answer.headers["link"]
+    assert len(get(agentd, f"/sessions/{s}/checkpoints?limit=10000")) == len(takes)
 
 
 @sanitized

@@ -24,12 +24,13 @@ bool api_list_item(ApiList *l, uint64_t id) {
 static int list_next(ApiPull *p, Buf *out) {
         ApiList *l = container_of(p, ApiList, pull);
         Session *s = session_get(l->sessions, l->session);
+        size_t piece_end = out->len + API_PIECE; /* a whole page has earlier pieces in it */
 
         l->w.buf = out;
         if (!l->is_begun)
                 json_w_array_begin(&l->w);
         l->is_begun = true;
-        while (s && out->len < API_PIECE) {
+        while (s && out->len < piece_end) {
                 size_t want = MIN((size_t) PAGE,
                                   l->remaining == SIZE_MAX ? l->remaining : l->remaining + 1);
                 l->n = 0;
@@ -56,7 +57,7 @@ static void reply_whole(ApiCall *c, ApiList *l) {
         Buf body = BUF_INIT(API_REPLY_MAX);
         int r;
 
-        while ((r = list_next(&l->pull, &body)) == API_PULL_MORE && body.len < API_REPLY_MAX)
+        while ((r = list_next(&l->pull, &body)) == API_PULL_MORE)
                 ;
         if (r >= 0 && l->more)
                 api_reply_next_id(c, "after", l->after);
