@@ -89,7 +89,8 @@ static HttpConn *conn_new(HttpServer *s, int fd, const struct sockaddr_storage *
         conn->server = s;
         conn->fd = fd;
         peer_identify(fd, &conn->peer);
-        if (conn->peer.kind == PEER_REMOTE) {
+        /* Who came through a unix socket and could not be identified has no address either. */
+        if (conn->peer.kind == PEER_REMOTE && addr->ss_family != AF_UNIX) {
                 conn->per_ip = per_ip_get(s, ip_key(addr));
                 if (!conn->per_ip) {
                         conn_free(conn);
