@@ -21,14 +21,13 @@
 
 static _Atomic uint64_t last_id;
 
-static uint64_t id_of_now(void) {
-        usec_t now = clock_realtime();
-
-        return now <= ID_EPOCH_USEC ? 0 : (now - ID_EPOCH_USEC) / USEC_PER_MSEC << ID_COUNTER_BITS;
+uint64_t id_of_time(uint64_t usec) {
+        return usec <= ID_EPOCH_USEC ? 0 : (usec - ID_EPOCH_USEC) / USEC_PER_MSEC << ID_COUNTER_BITS;
 }
 
 uint64_t id_new(void) {
-        uint64_t now = id_of_now(), last = atomic_load_explicit(&last_id, memory_order_relaxed), id;
+        uint64_t now = id_of_time(clock_realtime()),
+                 last = atomic_load_explicit(&last_id, memory_order_relaxed), id;
 
         do
                 id = MAX(now, last + 1);

@@ -12,6 +12,8 @@
 
 /* The next id, larger than every one before it in this process and than the floor. Thread-safe. */
 uint64_t id_new(void);
+/* The smallest id of this time (microseconds, realtime); 0 before 2020. For asking what came since. */
+uint64_t id_of_time(uint64_t usec);
 /* No id at or below this will be given out: call with the largest stored id at start, so that a
  * clock that went backwards cannot break the order. */
 void id_set_floor(uint64_t largest_known);

@@ -15,7 +15,6 @@
 
 #include "base/str.h"
 
-#define ANSWER_SEC     60
 #define TRIES          5
 #define TRY_AGAIN_MSEC 100
 #define LIST_MAX       ((size_t) 512 * 1024 * 1024)
@@ -25,13 +24,17 @@ void reply_done(Reply *r) {
         r->json = (JsonSpan){};
 }
 
-int ask_client(Cli *c, HttpClient **ret) {
-        HttpClientOptions options = {
+HttpClientOptions ask_options(const Cli *c) {
+        return (HttpClientOptions){
                 .socket_path = c->url ? NULL : c->socket_path,
                 .base_url = c->url,
                 .token = str_isempty(getenv("AGENTD_TOKEN")) ? NULL : getenv("AGENTD_TOKEN"),
                 .timeout_sec = c->verb->flags & VERB_SLOW ? 0 : ANSWER_SEC,
         };
+}
+
+int ask_client(Cli *c, HttpClient **ret) {
+        HttpClientOptions options = ask_options(c);
 
         if (!c->client) {
                 int r = http_client_new(&c->client, &options);

@@ -5,6 +5,8 @@
 
 #include "cli/cli.h"
 
+#define ANSWER_SEC 60 /* for an answer that needs no agent's end */
+
 typedef struct Reply {
         HttpResponse http;
         JsonSpan json; /* the checked body; absent if it is no JSON */
@@ -12,6 +14,8 @@ typedef struct Reply {
 void reply_done(Reply *r);
 #define _cleanup_reply_ _cleanup_(reply_done)
 
+/* How the daemon is reached, as ask_client() does it. */
+HttpClientOptions ask_options(const Cli *c);
 /* The client, made when it is first needed. Does not connect yet. */
 int ask_client(Cli *c, HttpClient **ret);
 /* One exchange. 0 if the answer is a success (2xx, JSON); else what the daemon said was printed. A GET whose
@@ -25,6 +29,8 @@ int ask_list(Cli *c, const char *path, Buf *buf, JsonSpan *ret);
 int ask_no_answer(Cli *c, int error);
 /* Prints what an unsuccessful answer says and returns its exit status. */
 int ask_refused(Cli *c, long status, const char *body, size_t n);
+/* The same without printing it. */
+char *refusal_text(Cli *c, long status, const char *body, size_t n, int *ret_exit);
 
 /* Appends ?name=value or &name=value, escaped; nothing if value is NULL. */
 void query_add(Buf *path, const char *name, const char *value);
@@ -50,8 +56,12 @@ int ask_started(Cli *c, const char *id, bool is_new);
 void say_session(Cli *c, JsonSpan session, bool is_new);
 /* "running (active)", "stopped". */
 char *session_state_text(Cli *c, JsonSpan session);
+/* The same, with a substate only where it says something that the status does not. */
+char *session_state_brief(Cli *c, JsonSpan session);
 /* The colour of that: yellow for what should run and does not. */
 const char *session_colour(Cli *c, JsonSpan session);
 /* The command line of a session's agent, "" if it has none. brief: at most 40 columns, absolute
  * paths by their last part only. */
 char *session_command(Cli *c, JsonSpan session, bool brief);
+/* What `agentd status SESSION` says above the log. run and checkpoint may be absent. */
+void session_status_text(Cli *c, JsonSpan session, JsonSpan run, JsonSpan checkpoint, Buf *out);

@@ -105,6 +105,15 @@ char *cli_keep(Cli *c, char *s) {
         return s;
 }
 
+size_t cli_mark(const Cli *c) {
+        return c->n_kept;
+}
+
+void cli_release(Cli *c, size_t mark) {
+        while (c->n_kept > mark)
+                free(c->kept[--c->n_kept]);
+}
+
 char *cli_text(Cli *c, const char *format, ...) {
         va_list ap;
         char *s;

@@ -124,6 +124,10 @@ char *cli_keep(Cli *c, char *s);
 /* What a buffer holds, its errors being want of memory; the buffer is empty afterwards. */
 char *cli_take(Cli *c, Buf *b);
 
+/* For commands that run on: what was made since the mark is freed, so that time costs no memory. */
+size_t cli_mark(const Cli *c);
+void cli_release(Cli *c, size_t mark);
+
 /* SGR code around s if stdout is a terminal; "" as code: none. */
 char *cli_paint(Cli *c, const char *code, const char *s);
 /* Colour of a session's status, "" for none. */

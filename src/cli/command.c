@@ -28,24 +28,6 @@ static void add_word(Buf *out, const char *word, bool brief) {
         (void) buf_puts(out, quote ? "\"" : "");
 }
 
-/* The bytes of the longest begin of s, in whole characters, that is at most so wide. */
-static size_t prefix(const char *s, size_t width) {
-        size_t n = 0, used = 0;
-
-        while (s[n] != '\0') {
-                char part[8] = { s[n] };
-                size_t step = 1;
-
-                for (; ((uint8_t) s[n + step] & 0xc0) == 0x80 && step < sizeof(part) - 1; step++)
-                        part[step] = s[n + step];
-                used += text_width(part);
-                if (used > width)
-                        break;
-                n += step;
-        }
-        return n;
-}
-
 char *session_command(Cli *c, JsonSpan session, bool brief) {
         size_t width = brief ? BRIEF_WIDTH : FULL_WIDTH;
         JsonSpan agent = json_get(session, "agent"), exec, word;
@@ -60,7 +42,7 @@ char *session_command(Cli *c, JsonSpan session, bool brief) {
         } else if (json_is(exec, JSON_KIND_STRING))
                 add_word(&b, cli_value(c, exec), brief);
         char *text = cli_take(c, &b);
-        if (text_width(text) <= width)
-                return text;
-        return cli_text(c, "%.*s…", (int) prefix(text, width - 1), text);
+        Buf cut = BUF_INIT(TEXT_BYTES);
+        (void) text_cut(text, width, &cut);
+        return cli_take(c, &cut);
 }

@@ -14,14 +14,8 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 
-#define SHOWN_DEFAULT   50
-#define SINCE_DEFAULT   USEC_PER_DAY
-#define ID_EPOCH_USEC   (UINT64_C(1577836800) * USEC_PER_SEC) /* 2020-01-01T00:00Z */
-#define ID_COUNTER_BITS 22
-
-static uint64_t id_of_time(usec_t t) {
-        return t > ID_EPOCH_USEC ? (t - ID_EPOCH_USEC) / USEC_PER_MSEC << ID_COUNTER_BITS : 0;
-}
+#define SHOWN_DEFAULT 50
+#define SINCE_DEFAULT USEC_PER_DAY
 
 static int since_id(Cli *c, usec_t fallback, char *ret) {
         const char *text = cli_option(c, "since");

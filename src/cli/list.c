@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* `agentd list`. Archived sessions are a list of their own in the API; --all shows them behind the
- * others. STATUS shows the substate only where it says something that the status does not. */
+ * others. */
 
 #include <stdio.h>
 
@@ -11,16 +11,6 @@
 #include "cli/verbs.h"
 
 #define PATH_BYTES ((size_t) 64 * 1024)
-
-static char *short_state(Cli *c, JsonSpan s) {
-        static const char *const plain[] = { "new", "active", "idle", "exited", "failed", "" };
-        const char *status = cli_member(c, s, "status"), *substate = cli_member(c, s, "substate");
-
-        for (size_t i = 0; i < ELEMENTSOF(plain); i++)
-                if (streq(substate, plain[i]))
-                        return cli_text(c, "%s", status);
-        return cli_text(c, "%s (%s)", status, substate);
-}
 
 /* A session with a command seldom has a model: the command is what tells it from others. */
 static char *model_or_command(Cli *c, JsonSpan s) {
@@ -34,7 +24,7 @@ static char *model_or_command(Cli *c, JsonSpan s) {
 static void add_row(Cli *c, Table *t, JsonSpan s) {
         table_add(t, cli_member(c, s, "session_id"), NULL);
         table_add(t, cli_member(c, s, "name"), NULL);
-        table_add(t, short_state(c, s), session_colour(c, s));
+        table_add(t, session_state_brief(c, s), session_colour(c, s));
         table_add(t, model_or_command(c, s), NULL);
         table_add(t, cli_ago(c, cli_time(s, "updated_at")), NULL);
         table_add_number(t, cli_number(s, "restarts"));

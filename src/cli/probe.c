@@ -17,13 +17,9 @@
 static int probe_once(Cli *c, const char *path, usec_t timeout_usec, Reply *ret) {
         _cleanup_(http_client_freep) HttpClient *client = NULL;
         _cleanup_reply_ Reply reply = {};
-        HttpClientOptions options = {
-                .socket_path = c->url ? NULL : c->socket_path,
-                .base_url = c->url,
-                .token = str_isempty(getenv("AGENTD_TOKEN")) ? NULL : getenv("AGENTD_TOKEN"),
-                .timeout_sec = (unsigned) MAX(timeout_usec / USEC_PER_SEC, (usec_t) 1),
-        };
+        HttpClientOptions options = ask_options(c);
 
+        options.timeout_sec = (unsigned) MAX(timeout_usec / USEC_PER_SEC, (usec_t) 1);
         int r = http_client_new(&client, &options);
         if (r >= 0)
                 r = http_client_request(client, "GET", path, NULL, NULL, &reply.http);

@@ -87,12 +87,13 @@ static int exit_status(long status, const char *code) {
                                                 : CLI_FAILURE;
 }
 
-int ask_refused(Cli *c, long status, const char *body, size_t n) {
+char *refusal_text(Cli *c, long status, const char *body, size_t n, int *ret_exit) {
         JsonSpan root;
 
-        if (json_check(body, n, JSON_DEPTH_MAX, &root, NULL) < 0 || !json_is(root, JSON_KIND_OBJECT))
-                return cli_error(c, exit_status(status, ""), "%s answered with status %ld",
-                                 c->url ?: "agentd", status);
+        if (json_check(body, n, JSON_DEPTH_MAX, &root, NULL) < 0 || !json_is(root, JSON_KIND_OBJECT)) {
+                *ret_exit = exit_status(status, "");
+                return cli_text(c, "%s answered with status %ld", c->url ?: "agentd", status);
+        }
         const char *text = sentence(c, root), *code = cli_member(c, root, "code");
         /* Which field is wrong is said already, and who typed a command sent no JSON. */
         const char *hint =
@@ -100,6 +101,14 @@ int ask_refused(Cli *c, long status, const char *body, size_t n) {
         size_t length = strlen(text);
         const char *end = length > 0 && strchr(".!?", text[length - 1]) ? " " : ". ";
 
-        return cli_error(c, exit_status(status, code), "%s%s%s",
-                         length > 0 ? text : "the request was refused", *hint ? end : "", hint);
+        *ret_exit = exit_status(status, code);
+        return cli_text(c, "%s%s%s", length > 0 ? text : "the request was refused",
+                        *hint ? end : "", hint);
+}
+
+int ask_refused(Cli *c, long status, const char *body, size_t n) {
+        int r;
+        const char *text = refusal_text(c, status, body, n, &r);
+
+        return cli_error(c, r, "%s", text);
 }

@@ -61,6 +61,16 @@ char *session_state_text(Cli *c, JsonSpan session) {
         return cli_text(c, "%s (%s)", status, substate);
 }
 
+char *session_state_brief(Cli *c, JsonSpan s) {
+        static const char *const plain[] = { "new", "active", "idle", "exited", "failed", "" };
+        const char *status = cli_member(c, s, "status"), *substate = cli_member(c, s, "substate");
+
+        for (size_t i = 0; i < ELEMENTSOF(plain); i++)
+                if (streq(substate, plain[i]))
+                        return cli_text(c, "%s", status);
+        return cli_text(c, "%s (%s)", status, substate);
+}
+
 const char *session_colour(Cli *c, JsonSpan session) {
         bool waits = streq(cli_member(c, session, "substate"), "backoff");
 

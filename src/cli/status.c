@@ -13,12 +13,21 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 
-#define LOG_LINES 10
+#define LOG_LINES  10
+#define TEXT_BYTES ((size_t) 4 * 1024 * 1024)
 
 /* A row of "label: text" with the labels' colons below each other. */
-static void row(Cli *c, const char *label, const char *text) {
+static void row(Buf *out, const char *label, const char *text) {
         if (*text)
-                cli_say(c, "%11s: %s", label, text);
+                (void) buf_printf(out, "%11s: %s\n", label, text);
+}
+
+/* Whole lines. */
+static void say_text(Cli *c, const Buf *text) {
+        if (buf_error(text) < 0)
+                cli_out_of_memory();
+        if (text->len > 0)
+                cli_say(c, "%.*s", (int) text->len - 1, text->data);
 }
 
 /* One object with the members of both. */
@@ -49,19 +58,24 @@ int status_daemon(Cli *c) {
                 (void) puts(merge(c, v, inside(c, health.json)));
                 return 0;
         }
+        _cleanup_buf_ Buf text = BUF_INIT(TEXT_BYTES);
+        Buf *out = &text;
         uint64_t port = (uint64_t) cli_number(v, "port");
-        cli_say(c, "%s agentd %s", cli_paint(c, "32", "●"), cli_member(c, v, "version"));
-        row(c, "Status",
+        (void) buf_printf(out, "%s agentd %s\n", cli_paint(c, "32", "●"),
+                          cli_member(c, v, "version"));
+        row(out, "Status",
             cli_text(c, "%s since %s", cli_paint(c, "32", "running"),
                      cli_ago(c, cli_time(v, "started_at"))));
-        row(c, "Daemon", cli_member(c, v, "daemon_pid"));
-        row(c, "Keeper", cli_member(c, v, "keeper_pid"));
-        row(c, "Address", c->url ?: port > 0 ? cli_local_url(c, port) : "");
+        row(out, "Daemon", cli_member(c, v, "daemon_pid"));
+        row(out, "Keeper", cli_member(c, v, "keeper_pid"));
+        row(out, "Address", c->url ?: port > 0 ? cli_local_url(c, port) : "");
         if (!c->url) {
-                row(c, "Socket", c->socket_path);
-                row(c, "Data", c->config.data_dir);
+                row(out, "Socket", c->socket_path);
+                row(out, "Data", c->config.data_dir);
         }
-        row(c, "Sessions", cli_text(c, "%s running", cli_member(c, health.json, "active_sessions")));
+        row(out, "Sessions",
+            cli_text(c, "%s running", cli_member(c, health.json, "active_sessions")));
+        say_text(c, out);
         return 0;
 }
 
@@ -94,12 +108,12 @@ static int look(Cli *c, const char *ref, Look *l) {
         return r;
 }
 
-static bool run_is_open(Cli *c, const Look *l) {
-        return l->run.json.p && !streq(cli_member(c, l->run.json, "state"), "ended");
+static bool run_is_open(Cli *c, JsonSpan run) {
+        return run.p && !streq(cli_member(c, run, "state"), "ended");
 }
 
 static int print_json(Cli *c, const Look *l) {
-        const char *pid = run_is_open(c, l) ? cli_member(c, l->run.json, "pid") : "";
+        const char *pid = run_is_open(c, l->run.json) ? cli_member(c, l->run.json, "pid") : "";
         Buf b = BUF_INIT((size_t) 1 << 20);
 
         (void) buf_printf(&b, "\"pid\":%s,\"last_run\":", *pid ? pid : "null");
@@ -111,11 +125,10 @@ static int print_json(Cli *c, const Look *l) {
         return 0;
 }
 
-static usec_t since(Cli *c, const Look *l) {
-        JsonSpan s = l->state.json;
+static usec_t since(Cli *c, JsonSpan s, JsonSpan run) {
         usec_t t = streq(cli_member(c, s, "status"), "paused") ? 0
-                   : run_is_open(c, l)                         ? cli_time(l->run.json, "started_at")
-                                                               : cli_time(l->run.json, "ended_at");
+                   : run_is_open(c, run)                       ? cli_time(run, "started_at")
+                                                               : cli_time(run, "ended_at");
 
         return t ? t : cli_time(s, "updated_at");
 }
@@ -133,15 +146,15 @@ static char *end_text(Cli *c, JsonSpan run) {
 }
 
 /* What a run uses, if the daemon tells. */
-static void print_usage(Cli *c, JsonSpan run) {
+static void print_usage(Cli *c, JsonSpan run, Buf *out) {
         int64_t memory = cli_number(run, "memory_bytes"), cpu = cli_number(run, "cpu_usec");
         char text[64];
 
-        row(c, "Tasks", cli_member(c, run, "tasks"));
+        row(out, "Tasks", cli_member(c, run, "tasks"));
         if (memory > 0)
-                row(c, "Memory", text_size((uint64_t) memory, text, sizeof(text)));
+                row(out, "Memory", text_size((uint64_t) memory, text, sizeof(text)));
         if (cpu > 0)
-                row(c, "CPU", clock_format_span((usec_t) cpu, text, sizeof(text)));
+                row(out, "CPU", clock_format_span((usec_t) cpu, text, sizeof(text)));
 }
 
 static char *checkpoint_text(Cli *c, JsonSpan cp) {
@@ -152,33 +165,34 @@ static char *checkpoint_text(Cli *c, JsonSpan cp) {
                     : cli_text(c, "%s", "");
 }
 
-static void print_state(Cli *c, const Look *l) {
-        JsonSpan s = l->state.json;
+void session_status_text(Cli *c, JsonSpan s, JsonSpan run, JsonSpan checkpoint, Buf *out) {
         const char *colour = session_colour(c, s);
         usec_t restart_at = cli_time(s, "restart_at");
 
-        cli_say(c, "%s %s (%s)", cli_paint(c, colour, "●"), l->ref.name, l->ref.id);
-        row(c, "Status",
+        (void) buf_printf(out, "%s %s (%s)\n", cli_paint(c, colour, "●"), cli_member(c, s, "name"),
+                          cli_member(c, s, "session_id"));
+        row(out, "Status",
             cli_text(c, "%s since %s", cli_paint(c, colour, session_state_text(c, s)),
-                     cli_ago(c, since(c, l))));
+                     cli_ago(c, since(c, s, run))));
         const char *reason = cli_member(c, s, "reason");
-        if (!streq(reason, cli_member(c, l->run.json, "reason")))
-                row(c, "Reason", reason);
+        if (!streq(reason, cli_member(c, run, "reason")))
+                row(out, "Reason", reason);
         if (restart_at > 0)
-                row(c, "Next run", restart_at > c->now ? cli_ago(c, restart_at) : "now");
+                row(out, "Next run", restart_at > c->now ? cli_ago(c, restart_at) : "now");
         if (streq(cli_member(c, s, "status"), "error"))
-                row(c, "Next run", cli_text(c, "none; `agentd resume %s` tries again", l->ref.name));
-        if (run_is_open(c, l)) {
-                row(c, "Main PID", cli_member(c, l->run.json, "pid"));
-                print_usage(c, l->run.json);
-        } else if (l->run.json.p)
-                row(c, "Last run", end_text(c, l->run.json));
-        row(c, "Restarts", cli_member(c, s, "restarts"));
-        row(c, "Messages", cli_member(c, s, "message_count"));
-        row(c, "Model", cli_member(c, s, "model"));
-        row(c, "Command", session_command(c, s, false));
-        row(c, "Workspace", cli_member(c, s, "workspace"));
-        row(c, "Checkpoint", checkpoint_text(c, l->checkpoint.json));
+                row(out, "Next run",
+                    cli_text(c, "none; `agentd resume %s` tries again", cli_member(c, s, "name")));
+        if (run_is_open(c, run)) {
+                row(out, "Main PID", cli_member(c, run, "pid"));
+                print_usage(c, run, out);
+        } else if (run.p)
+                row(out, "Last run", end_text(c, run));
+        row(out, "Restarts", cli_member(c, s, "restarts"));
+        row(out, "Messages", cli_member(c, s, "message_count"));
+        row(out, "Model", cli_member(c, s, "model"));
+        row(out, "Command", session_command(c, s, false));
+        row(out, "Workspace", cli_member(c, s, "workspace"));
+        row(out, "Checkpoint", checkpoint_text(c, checkpoint));
 }
 
 /* The end of its output as it is; a session without output has none. */
@@ -210,7 +224,9 @@ int status_session(Cli *c, const char *ref) {
                 return r;
         if (c->json)
                 return print_json(c, &l);
-        print_state(c, &l);
+        _cleanup_buf_ Buf text = BUF_INIT(TEXT_BYTES);
+        session_status_text(c, l.state.json, l.run.json, l.checkpoint.json, &text);
+        say_text(c, &text);
         return print_log(c, &l);
 }
 

@@ -103,35 +103,6 @@ static void spaces(Buf *out, size_t n) {
                 (void) buf_putc(out, ' ');
 }
 
-/* As much of s as fits, with … at its end if that is not all; returns its width. */
-static size_t cut(const char *s, size_t width, Buf *out) {
-        size_t n = strlen(s), all = text_width(s);
-        char part[8];
-
-        if (all <= width) {
-                (void) buf_append(out, s, n);
-                return all;
-        }
-        size_t used = 0;
-        while (n > 0) {
-                size_t step = 1;
-
-                while (step < n && ((uint8_t) s[step] & 0xc0) == 0x80 && step < sizeof(part) - 1)
-                        step++;
-                memcpy(part, s, step);
-                part[step] = '\0';
-                size_t w = text_width(part);
-                if (used + w + 1 > width)
-                        break;
-                (void) buf_append(out, s, step);
-                used += w;
-                s += step;
-                n -= step;
-        }
-        (void) buf_puts(out, "…");
-        return used + 1;
-}
-
 static void end_cell(Buf *out, bool last) {
         if (!last) {
                 (void) buf_puts(out, "  ");
@@ -152,7 +123,7 @@ void table_format(const Table *t, size_t width, Buf *out) {
                 bool last = column + 1 == t->n_columns,
                      colour = t->cli->colour && !str_isempty(cell->colour);
                 _cleanup_buf_ Buf text = BUF_INIT(TABLE_BYTES_MAX);
-                size_t w = cut(cell->text, widths[column], &text);
+                size_t w = text_cut(cell->text, widths[column], &text);
 
                 if (t->right & 1U << column)
                         spaces(out, widths[column] - w);

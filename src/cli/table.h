@@ -7,6 +7,12 @@
 
 /* Columns a string takes on a terminal: 2 for wide characters, 0 for combining ones. s is UTF-8. */
 size_t text_width(const char *s);
+/* The bytes of the longest begin of s, in whole characters, that is at most so wide, and its width. */
+size_t text_prefix(const char *s, size_t width, size_t *ret_width);
+/* Appends as much of s as fits, with … at its end if that is not all; returns its width. */
+size_t text_cut(const char *s, size_t width, Buf *out);
+/* The code point at s of n > 0 bytes and its length; 0 if these bytes are no UTF-8. */
+size_t text_decode(const char *s, size_t n, uint32_t *ret);
 
 enum {
         TEXT_LINES = 1 << 0,  /* newlines stay */

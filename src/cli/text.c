@@ -44,8 +44,7 @@ static bool is_in(const Range *ranges, size_t n, uint32_t ch) {
         return false;
 }
 
-/* The code point at s and its length; 0 if these bytes are no UTF-8. */
-static size_t decode(const char *s, size_t n, uint32_t *ret) {
+size_t text_decode(const char *s, size_t n, uint32_t *ret) {
         uint8_t first = (uint8_t) s[0];
         size_t length = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
 
@@ -58,19 +57,45 @@ static size_t decode(const char *s, size_t n, uint32_t *ret) {
         return length;
 }
 
-size_t text_width(const char *s) {
-        size_t width = 0, n = strlen(s), step;
+static size_t width_of(uint32_t ch) {
+        if (is_in(narrow, ELEMENTSOF(narrow), ch))
+                return 0;
+        return is_in(wide, ELEMENTSOF(wide), ch) ? 2 : 1;
+}
 
-        for (; n > 0; s += step, n -= step) {
+size_t text_prefix(const char *s, size_t width, size_t *ret_width) {
+        size_t n = strlen(s), at = 0, used = 0;
+
+        while (at < n) {
                 uint32_t ch = 0;
+                size_t step = text_decode(s + at, n - at, &ch), w = width_of(ch);
 
-                step = decode(s, n, &ch);
-                if (step == 0)
-                        step = 1;
-                if (!is_in(narrow, ELEMENTSOF(narrow), ch))
-                        width += is_in(wide, ELEMENTSOF(wide), ch) ? 2 : 1;
+                if (w > width - used)
+                        break;
+                used += w;
+                at += step ? step : 1;
         }
+        *ret_width = used;
+        return at;
+}
+
+size_t text_width(const char *s) {
+        size_t width;
+
+        (void) text_prefix(s, SIZE_MAX, &width);
         return width;
+}
+
+size_t text_cut(const char *s, size_t width, Buf *out) {
+        size_t used, n = text_prefix(s, width, &used);
+
+        if (s[n] != '\0' && width > 0)
+                n = text_prefix(s, width - 1, &used);
+        (void) buf_append(out, s, n);
+        if (s[n] == '\0' || width == 0)
+                return used;
+        (void) buf_puts(out, "…");
+        return used + 1;
 }
 
 /* Length of a colour sequence ESC [ digits and semicolons m, or 0. */
@@ -97,7 +122,7 @@ void text_sanitize(const char *s, size_t n, unsigned flags, Buf *out) {
                 uint32_t ch = 0;
                 size_t colour = flags & TEXT_COLOUR ? colour_length(s, n) : 0;
 
-                step = colour ? colour : decode(s, n, &ch);
+                step = colour ? colour : text_decode(s, n, &ch);
                 if (colour || (flags & TEXT_LINES && (*s == '\n' || *s == '\t')))
                         (void) buf_append(out, s, step);
                 else if (step == 0) {

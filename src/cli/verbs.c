@@ -75,6 +75,13 @@ static const CliOption list_options[] = {
         { "namespace", 0, "NAME", "only this namespace" },
         {},
 };
+static const CliOption top_options[] = {
+        { "sort", 0, "cpu|memory|name", "the order; default: cpu" },
+        { "delay", 'd', "TIME", "time between two looks; default: 1s" },
+        { "batch", 'b', NULL, "print tables even on a terminal" },
+        { "iterations", 'n', "N", "print N tables; default: one" },
+        {},
+};
 static const CliOption logs_options[] = {
         { "follow", 'f', NULL, "go on with what comes" },
         { "lines", 'n', "N", "the last N lines, or all; with -f 10" },
@@ -187,6 +194,13 @@ const Verb verb_table[] = {
 
         { "list", "ls", "Look", "", 0, 0, 0, list_options, "list sessions", NULL,
           "agentd list --status running -o wide", verb_list },
+        { "top", NULL, "Look", "", 0, 0, 0, top_options,
+          "watch what sessions use and do, and act on them",
+          "Keys: arrows select, Enter status, l logs, p pause, r resume, s stop, R restart,\n"
+          "c m n order by CPU, memory, name, / filters, ? help, q quits. CPU% is of one\n"
+          "processor. Where there is no terminal one table is printed; its CPU% is the\n"
+          "average of each run's life, that of further tables of the time between them.",
+          "agentd top", verb_top },
         { "show", NULL, "Look", "SESSION", 1, 1, 0, NULL, "show a session's whole state as JSON",
           NULL, "agentd show reader", verb_show },
         { "logs", NULL, "Look", "SESSION", 1, 1, VERB_SLOW, logs_options,

@@ -9,14 +9,12 @@
  *
  * Both calls share one path: http_client_request() is a stream whose function appends to a buffer. */
 
-#include "net/client.h"
-
-#include <curl/curl.h>
 #include <pthread.h>
 #include <strings.h>
 
 #include "base/obj.h"
 #include "base/str.h"
+#include "net/client-internal.h"
 
 #define CLIENT_MAGIC         0x4e4c4348u
 #define RESPONSE_MAX         ((size_t) 256 * 1024 * 1024)
@@ -64,7 +62,7 @@ HttpClient *http_client_free(HttpClient *c) {
 }
 
 /* With a unix socket the host is only a name in the Host header. */
-static char *base_url(const HttpClientOptions *o) {
+char *http_base_url(const HttpClientOptions *o) {
         const char *base = o->base_url ?: "http://localhost";
         char *copy = strdup(base);
 
@@ -73,32 +71,40 @@ static char *base_url(const HttpClientOptions *o) {
         return copy;
 }
 
+CURL *http_curl_new(const HttpClientOptions *options) {
+        (void) pthread_once(&curl_once, curl_start);
+
+        CURL *curl = curl_easy_init();
+        if (!curl)
+                return NULL;
+        (void) curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+        (void) curl_easy_setopt(curl, CURLOPT_PROXY, "");
+        (void) curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        (void) curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MSEC);
+        (void) curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long) options->timeout_sec);
+        (void) curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, options->socket_path);
+        return curl;
+}
+
 int http_client_new(HttpClient **ret, const HttpClientOptions *options) {
         assert(options->socket_path || options->base_url);
-        (void) pthread_once(&curl_once, curl_start);
 
         _cleanup_(http_client_freep) HttpClient *c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
         c->magic = CLIENT_MAGIC;
-        c->curl = curl_easy_init();
-        c->base_url = base_url(options);
+        c->curl = http_curl_new(options);
+        c->base_url = http_base_url(options);
         if (options->token)
                 c->authorization = str_printf("Authorization: Bearer %s", options->token);
         if (!c->curl || !c->base_url || (options->token && !c->authorization))
                 return -ENOMEM;
 
-        (void) curl_easy_setopt(c->curl, CURLOPT_NOSIGNAL, 1L);
-        (void) curl_easy_setopt(c->curl, CURLOPT_PROXY, "");
-        (void) curl_easy_setopt(c->curl, CURLOPT_PROTOCOLS_STR, "http,https");
-        (void) curl_easy_setopt(c->curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MSEC);
-        (void) curl_easy_setopt(c->curl, CURLOPT_TIMEOUT, (long) options->timeout_sec);
-        (void) curl_easy_setopt(c->curl, CURLOPT_UNIX_SOCKET_PATH, options->socket_path);
         *ret = TAKE_PTR(c);
         return 0;
 }
 
-static int error_from_curl(CURL *curl, CURLcode code) {
+int http_curl_error(CURL *curl, CURLcode code) {
         long os_error = 0;
 
         if (code == CURLE_OK)
@@ -168,21 +174,16 @@ static int append_header_value(struct curl_slist **list, const char *name, const
         return line ? append_header(list, line) : -ENOMEM;
 }
 
-static void slist_freep(struct curl_slist **list) {
-        curl_slist_free_all(*list);
-}
-
 /* The method with its body. A GET handle that sent a body before must forget it. */
-static void set_method(HttpClient *c, const char *method, const char *body) {
-        (void) curl_easy_setopt(c->curl, CURLOPT_HTTPGET, 1L);
-        (void) curl_easy_setopt(c->curl, CURLOPT_NOBODY, streq(method, "HEAD") ? 1L : 0L);
+void http_curl_method(CURL *curl, const char *method, const char *body) {
+        (void) curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+        (void) curl_easy_setopt(curl, CURLOPT_NOBODY, streq(method, "HEAD") ? 1L : 0L);
         if (body) {
-                (void) curl_easy_setopt(c->curl, CURLOPT_POST, 1L);
-                (void) curl_easy_setopt(c->curl, CURLOPT_POSTFIELDS, body);
-                (void) curl_easy_setopt(c->curl, CURLOPT_POSTFIELDSIZE_LARGE,
-                                        (curl_off_t) strlen(body));
+                (void) curl_easy_setopt(curl, CURLOPT_POST, 1L);
+                (void) curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+                (void) curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) strlen(body));
         }
-        (void) curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+        (void) curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 }
 
 static int perform(Exchange *x,
@@ -195,7 +196,7 @@ static int perform(Exchange *x,
 
         if (!url)
                 return -ENOMEM;
-        set_method(c, method, body);
+        http_curl_method(c->curl, method, body);
         (void) curl_easy_setopt(c->curl, CURLOPT_URL, url);
         (void) curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
         (void) curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, on_header);
@@ -207,7 +208,29 @@ static int perform(Exchange *x,
         (void) curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
         if (x->result != 0)
                 return x->result;
-        return error_from_curl(c->curl, code);
+        return http_curl_error(c->curl, code);
+}
+
+int http_curl_headers(const char *authorization,
+                      const char *accept,
+                      const char *last_event_id,
+                      bool has_body,
+                      struct curl_slist **ret) {
+        _cleanup_slist_ struct curl_slist *headers = NULL;
+
+        int r = append_header_value(&headers, "Accept", accept ?: "application/json");
+        if (r >= 0)
+                r = append_header_value(&headers, "Last-Event-ID", last_event_id);
+        if (r >= 0 && authorization)
+                r = append_header(&headers, authorization);
+        /* Waiting for "100 Continue" from a daemon on this machine costs a round trip. */
+        if (r >= 0 && has_body)
+                r = append_header(&headers, "Content-Type: application/json");
+        if (r >= 0 && has_body)
+                r = append_header(&headers, "Expect:");
+        if (r >= 0)
+                *ret = TAKE_PTR(headers);
+        return r;
 }
 
 static int exchange(Exchange *x,
@@ -216,18 +239,10 @@ static int exchange(Exchange *x,
                     const char *accept,
                     const char *last_event_id,
                     const char *body) {
-        _cleanup_(slist_freep) struct curl_slist *headers = NULL;
+        _cleanup_slist_ struct curl_slist *headers = NULL;
 
-        int r = append_header_value(&headers, "Accept", accept ?: "application/json");
-        if (r >= 0)
-                r = append_header_value(&headers, "Last-Event-ID", last_event_id);
-        if (r >= 0 && x->client->authorization)
-                r = append_header(&headers, x->client->authorization);
-        /* Waiting for "100 Continue" from a daemon on this machine costs a round trip. */
-        if (r >= 0 && body)
-                r = append_header(&headers, "Content-Type: application/json");
-        if (r >= 0 && body)
-                r = append_header(&headers, "Expect:");
+        int r = http_curl_headers(x->client->authorization, accept, last_event_id, body != NULL,
+                                  &headers);
         return r < 0 ? r : perform(x, method, path, body, headers);
 }
 

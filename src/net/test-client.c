@@ -13,6 +13,7 @@
 
 #include "base/test.h"
 #include "net/client.h"
+#include "net/many.h"
 
 typedef struct Server {
         char *folder;
@@ -228,6 +229,78 @@ static void test_stream_gives_bytes_until_it_is_told_to_stop(void **state) {
         buf_done(&cut.text);
 }
 
+typedef struct Heard {
+        int n, error;
+        long status;
+        char text[64];
+} Heard;
+
+static void on_heard(int error, long status, const Buf *body, void *userdata) {
+        Heard *h = userdata;
+
+        h->n++;
+        h->error = error;
+        h->status = status;
+        (void) snprintf(h->text, sizeof(h->text), "%s", body->data);
+}
+
+static void test_many_waits_for_answers_and_for_others_descriptors(void **state) {
+        static const char *const answers[] = {
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno", NULL
+        };
+        _cleanup_server_ Server p;
+        _cleanup_(http_many_freep) HttpMany *m = NULL;
+        Heard first = {}, second = {}, third = {};
+        HttpJob *cancelled;
+        int pipes[2];
+
+        server_start(&p, answers);
+        assert_int_equal(http_many_new(&m, &(HttpClientOptions){ .socket_path = p.path }), 0);
+        HttpJobOptions o = { .path = "/a", .on_done = on_heard, .userdata = &first };
+        assert_int_equal(http_many_start(m, &o, NULL), 0);
+        while (first.n == 0)
+                assert_int_equal(http_many_wait(m, NULL, 0, 10000), 0);
+        assert_int_equal(first.status, 200);
+        assert_string_equal(first.text, "hello");
+
+        o.userdata = &second;
+        assert_int_equal(http_many_start(m, &o, NULL), 0);
+        while (second.n == 0)
+                assert_int_equal(http_many_wait(m, NULL, 0, 10000), 0);
+        assert_int_equal(second.status, 404);
+        assert_int_equal(http_many_count(m), 0);
+
+        /* Whoever is cancelled hears nothing; a descriptor of ours ends the wait. */
+        o.userdata = &third;
+        assert_int_equal(http_many_start(m, &o, &cancelled), 0);
+        http_many_cancel(m, cancelled);
+        assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+        assert_int_equal(write(pipes[1], "x", 1), 1);
+        struct pollfd fd = { .fd = pipes[0] };
+        assert_int_equal(http_many_wait(m, &fd, 1, 60000), 0);
+        assert_true(fd.revents & POLLIN);
+        assert_int_equal(third.n, 0);
+        assert_int_equal(http_many_count(m), 0);
+        (void) close(pipes[0]);
+        (void) close(pipes[1]);
+}
+
+static void test_many_tells_that_nobody_listens(void **state) {
+        _cleanup_(http_many_freep) HttpMany *m = NULL;
+        Heard h = {};
+
+        assert_int_equal(http_many_new(&m, &(HttpClientOptions){ .socket_path = "/nonexistent/s" }),
+                         0);
+        HttpJobOptions o = { .path = "/", .on_done = on_heard, .userdata = &h };
+        assert_int_equal(http_many_start(m, &o, NULL), 0);
+        while (h.n == 0)
+                assert_int_equal(http_many_wait(m, NULL, 0, 10000), 0);
+        assert_int_equal(h.error, -ENOENT);
+        /* What is under way at the end is freed without a word. */
+        assert_int_equal(http_many_start(m, &o, NULL), 0);
+}
+
 static void test_proxy_of_the_environment_is_not_used(void **state) {
         static const char *const answers[] = {
                 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", NULL
@@ -254,6 +327,8 @@ int main(void) {
                 cmocka_unit_test(test_nobody_listening_is_told_apart),
                 cmocka_unit_test(test_answer_cut_short_is_an_error),
                 cmocka_unit_test(test_stream_gives_bytes_until_it_is_told_to_stop),
+                cmocka_unit_test(test_many_waits_for_answers_and_for_others_descriptors),
+                cmocka_unit_test(test_many_tells_that_nobody_listens),
                 cmocka_unit_test(test_proxy_of_the_environment_is_not_used),
                 cmocka_unit_test(test_escape_leaves_nothing_that_means_something),
         };

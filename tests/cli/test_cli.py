@@ -19,8 +19,8 @@ COUNTER = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.005; 
 ID = re.compile(r"\b[0-9a-f]{16}\b")
 
 VERBS = ["start", "stop", "status", "version", "config", "token", "create", "run", "restart", "pause", "resume",
-         "stop-session", "kill", "fork", "restore", "archive", "delete", "list", "show", "logs", "events", "messages",
-         "checkpoints", "branches", "diff", "runs", "send", "checkpoint", "variables", "memory", "help"]
+         "stop-session", "kill", "fork", "restore", "archive", "delete", "list", "top", "show", "logs", "events",
+         "messages", "checkpoints", "branches", "diff", "runs", "send", "checkpoint", "variables", "memory", "help"]
 
 
 @pytest.fixture(scope="module")
