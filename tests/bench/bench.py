@@ -541,6 +541,87 @@ def daemon_back(folder, rows, rounds):
         agentd.kill_everything()
 
 
+@bench
+def many_sessions(folder, rows, rounds):
+    """100,000 sessions: all in one list, a page, by name, by label, by status; memory after it."""
+    n = 100000
+    agentd = fresh(folder / "a")
+    try:
+        have = 0
+        while n - have > 20000:
+            have += wrk(agentd.url + "/sessions", script=lua(folder, "POST", CREATE, "/sessions"), seconds=1).n
+        agentd.request("POST", "/sessions", {"name": "needle", "model": "m", "labels": {"find": "me"}})
+        many_posts(agentd, "/sessions", [CREATE.encode()] * (n - have))
+        answers = [
+            ("all sessions in one answer", "/sessions", n),
+            ("a page of 1,000", "/sessions?limit=1000", 1000),
+            ("the one of a name", "/sessions?name=needle", 1),
+            ("the one of a label", "/sessions?label=find%3Dme", 1),
+            ("those of a status (none)", "/sessions?status=running", 0),
+        ]
+        for what, path, least in answers:
+            times = []
+            for _ in range(max(rounds, 3)):
+                begin = time.perf_counter()
+                answer = agentd.request("GET", path)
+                times.append((time.perf_counter() - begin) * 1000)
+                assert answer.status == 200 and len(answer.json) >= least, (path, answer.status)
+            rows.add(f"100,000 sessions: {what}", times, "ms")
+        begin = time.perf_counter()
+        pages, path = 0, "/sessions?limit=1000"
+        while path:
+            answer = agentd.request("GET", path)
+            pages += 1
+            path = (re.findall(r"<([^>]*)>; rel=\"next\"", answer.headers.get("link", "")) or [None])[0]
+        assert pages >= n / 1000
+        rows.add("100,000 sessions: all pages of 1,000", (time.perf_counter() - begin) * 1000, "ms")
+        pss, _ = memory_mib(agentd)
+        rows.add("100,000 sessions: PSS after these lists", pss, "MiB")
+    finally:
+        agentd.kill_everything()
+
+
+@bench
+def long_conversation(folder, rows, rounds):
+    """A conversation of 1,000,000 messages: append, checkpoint, restore, the tail, all pages; beside one of 10."""
+    agentd = fresh(folder / "a")
+    try:
+        short, long = agentd.create("short")["session_id"], agentd.create("long")["session_id"]
+        body = json.dumps({"role": "user", "content": "x" * 100})
+        many_posts(agentd, f"/sessions/{short}/messages", [body] * 10)
+        script = lua(folder, "POST", body, f"/sessions/{long}/messages")
+        begin, n = time.perf_counter(), 0
+        while n < 1000000:
+            n += wrk(agentd.url + f"/sessions/{long}/messages", script=script, seconds=5).n
+        rows.add("1,000,000 messages: appended by 64 connections", n / (time.perf_counter() - begin), "/s")
+        for what, s in (("10 messages", short), ("1,000,000 messages", long)):
+            append = many_posts(agentd, f"/sessions/{s}/messages", [body] * 200)
+            rows.add(f"{what}: append, p50", statistics.median(append), "µs")
+            times = many_posts(agentd, f"/sessions/{s}/checkpoints", [None] * 50)
+            rows.add(f"{what}: checkpoint, p50", statistics.median(times) / 1000, "ms")
+            first = agentd.request("GET", f"/sessions/{s}/checkpoints?limit=1").json[0]["checkpoint_id"]
+            times = many_posts(agentd, f"/sessions/{s}/restore", [json.dumps({"checkpoint_id": first})] * 20)
+            rows.add(f"{what}: restore, p50", statistics.median(times) / 1000, "ms")
+            for label, query in (("the last 50", "/messages?limit=50"), ("the session with its last 50", "")):
+                times = []
+                for _ in range(50):
+                    begin = time.perf_counter()
+                    assert agentd.request("GET", f"/sessions/{s}{query}").status == 200
+                    times.append((time.perf_counter() - begin) * 1000)
+                rows.add(f"{what}: {label}, p50", statistics.median(times), "ms")
+        begin, seen, path = time.perf_counter(), 0, f"/sessions/{long}/messages?limit=1000&after=0000000000000000"
+        while path:
+            answer = agentd.request("GET", path)
+            seen += len(answer.json)
+            path = (re.findall(r"<([^>]*)>; rel=\"next\"", answer.headers.get("link", "")) or [None])[0]
+        rows.add("1,000,000 messages: read in pages of 1,000", seen / (time.perf_counter() - begin), "/s")
+        assert seen >= 1000000, seen
+        pss, _ = memory_mib(agentd)
+        rows.add("1,000,000 messages: PSS after it", pss, "MiB")
+    finally:
+        agentd.kill_everything()
+
+
 def machine():
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     return f"{os.cpu_count()} × {model[1] if model else platform.machine()}, Linux {platform.release()}"
