@@ -635,3 +635,17 @@ def test_a_pipe_that_is_full_is_an_error(shared):
         done = subprocess.run([str(BUILD / "agentd"), "list"], env=shared.env, stdout=full, stderr=subprocess.PIPE,
                               text=True, timeout=60)
     assert done.returncode == 1 and "cannot be written" in done.stderr
+
+
+def test_run_finds_the_program_in_the_path_of_who_typed_it(shared, tmp_path):
+    """A daemon that a service manager started knows nothing of ~/.local/bin."""
+    for name in ("only-here", "its-helper"):
+        (tmp_path / name).write_text("#!/bin/sh\n" + ("exec its-helper\n" if name == "only-here" else "exec sleep 100000\n"))
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}:{shared.env['PATH']}"
+    good(shared.cli("run", "--name", "found", "--", "only-here", env={"PATH": path}))
+    good(shared.cli("run", "--name", "said", "--env", f"PATH={path}", "--", "only-here"))
+    for name in ("found", "said"):
+        good(shared.cli("stop", name))
+    refused = shared.cli("run", "--name", "nowhere", "--", "only-here")
+    assert refused.returncode == 1 and "only-here" in refused.stderr
