@@ -48,26 +48,32 @@ void body_options(Cli *c, Body *b, const char *option, const char *name) {
         json_w_array_end(&b->w);
 }
 
-int body_pairs(Cli *c, Body *b, const char *option, const char *name) {
-        const char *value;
+static int write_pair(Cli *c, Body *b, const char *option, const char *pair) {
+        const char *equals = strchr(pair, '=');
+
+        if (!equals || equals == pair)
+                return cli_usage(c, "--%s %s: NAME=VALUE is expected", option, pair);
+        /* json_w_key() is for our own names; theirs may need escaping. */
+        json_w_string_n(&b->w, pair, (size_t) (equals - pair));
+        (void) buf_putc(&b->buf, ':');
+        b->w.comma = false;
+        json_w_string(&b->w, equals + 1);
+        return 0;
+}
+
+int body_pairs(Cli *c, Body *b, const char *option, const char *name, const char *first) {
+        const char *pair;
         size_t cursor = 0;
 
-        if (!cli_option(c, option))
+        if (!cli_option(c, option) && !first)
                 return 0;
         json_w_key(&b->w, name);
         json_w_object_begin(&b->w);
-        while ((value = cli_option_next(c, option, &cursor))) {
-                const char *equals = strchr(value, '=');
-                if (!equals || equals == value)
-                        return cli_usage(c, "--%s %s: NAME=VALUE is expected", option, value);
-                /* json_w_key() is for our own names; theirs may need escaping. */
-                json_w_string_n(&b->w, value, (size_t) (equals - value));
-                (void) buf_putc(&b->buf, ':');
-                b->w.comma = false;
-                json_w_string(&b->w, equals + 1);
-        }
+        int r = first ? write_pair(c, b, option, first) : 0;
+        while (r == 0 && (pair = cli_option_next(c, option, &cursor)))
+                r = write_pair(c, b, option, pair);
         json_w_object_end(&b->w);
-        return 0;
+        return r;
 }
 
 int body_workspace(Cli *c, Body *b, bool must_exist, const char **ret) {
@@ -99,5 +105,5 @@ int body_session(Cli *c, Body *b) {
         body_option(c, b, "system-prompt", "system_prompt");
         body_option(c, b, "namespace", "namespace");
         body_options(c, b, "tools", "tools");
-        return body_pairs(c, b, "label", "labels");
+        return body_pairs(c, b, "label", "labels", NULL);
 }

@@ -5,7 +5,9 @@
  * It should do what typing the command would: so it runs where it was typed, and with a workspace,
  * the words of the command that name files from here still name them. Only words with a slash are
  * looked at: `reader.py` may be a module, a branch or a message, `examples/reader.py` that exists
- * here and not there is a file.
+ * here and not there is a file. And the program is looked for in the PATH of whoever typed it: a
+ * daemon that a service manager started has none of ~/.local/bin and the like, and a script that
+ * begins with `#!/usr/bin/env node` needs more than its own absolute path.
  *
  * It answers when the program was executed or could not be: "is running" is not said before that.
  */
@@ -103,6 +105,17 @@ static int default_name(Cli *c, char **ret) {
         return 0;
 }
 
+/* PATH=… as it is here; NULL where the command line says otherwise, or the daemon may be elsewhere. */
+static const char *path_from_here(Cli *c) {
+        const char *path = getenv("PATH"), *pair;
+        size_t cursor = 0;
+
+        while ((pair = cli_option_next(c, "env", &cursor)))
+                if (strncmp(pair, "PATH=", 5) == 0)
+                        return NULL;
+        return c->url || str_isempty(path) ? NULL : cli_text(c, "PATH=%s", path);
+}
+
 static int write_body(Cli *c, Body *b) {
         const char *workspace;
         char *name = NULL;
@@ -120,7 +133,7 @@ static int write_body(Cli *c, Body *b) {
         json_w_key(&b->w, "agent");
         json_w_object_begin(&b->w);
         write_command(c, b, workspace);
-        r = body_pairs(c, b, "env", "environment");
+        r = body_pairs(c, b, "env", "environment", path_from_here(c));
         if (r == 0)
                 r = write_properties(c, b);
         json_w_object_end(&b->w);
