@@ -20,8 +20,8 @@ const char *body_text(Body *b);
 void body_option(Cli *c, Body *b, const char *option, const char *name);
 /* "name": [all values of the option]; nothing if it was not given. */
 void body_options(Cli *c, Body *b, const char *option, const char *name);
-/* "name": {K: V, …} from options of the form K=V; what is without '=' is a wrong command line. first
- * (may be NULL) is one more of that form. */
+/* "name": {K: V, …} from options of the form K=V; what is without '=' is a wrong command line.
+ * first (may be NULL) is one more of that form. */
 int body_pairs(Cli *c, Body *b, const char *option, const char *name, const char *first);
 /* "workspace": the option --workspace as an absolute path. must_exist: else it is a wrong command
  * line. *ret (may be NULL) is that path, NULL without the option. */
