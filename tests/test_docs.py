@@ -127,7 +127,7 @@ def prepare(work, home):
     clone = work / "clone"
     clone.mkdir()
     for name in ("docs", "examples"):
-        (clone / name).symlink_to(ROOT / name)
+        shutil.copytree(ROOT / name, clone / name)
     (clone / "worker.py").write_text("import time\ntime.sleep(100000)\n")
     (home / "project").mkdir()
     (home / ".agent_runtime").symlink_to(home / "data")
