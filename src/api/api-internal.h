@@ -7,6 +7,7 @@
  *   dispatch.c    from a request to its handler: host, origin, caller, permission, input, session
  *   hold.c        requests that come before the daemon is ready
  *   caller.c      who is asking
+ *   keyed.c       Idempotency-Key
  *   input.c       fields into the input struct
  *   check.c       what a field table cannot say
  *   error.c       answers that are errors
@@ -56,9 +57,13 @@ struct Api {
         bool was_ready; /* see hold.c */
         ListLink held;
         sd_event_source *held_timer;
+        ListLink keyed, keyed_again; /* ApiKeyed under way; calls that waited for one */
+        sd_event_source *keyed_source;
         usec_t heartbeat, heartbeat_read_at; /* of the running sessions; the latter monotonic */
         Buf openapi;                         /* made when first asked for */
 };
+
+typedef struct ApiKeyed ApiKeyed;
 
 /* One request, from its route to its answer. Belongs to the request and is gone after it was answered. */
 typedef struct ApiCall {
@@ -74,7 +79,9 @@ typedef struct ApiCall {
         uint64_t session_id; /* of the path; 0: the route has none */
         SessionInfo info;    /* see api_settled() */
         const char *subject; /* what else an error may have to name: a checkpoint, node, key as given */
-        uint64_t position; /* of a request that waited: behind which message */
+        uint64_t position;   /* of a request that waited: behind which message */
+        ApiKeyed *keyed;     /* see keyed.c */
+        ListLink keyed_link; /* waits for another call of the same key */
 } ApiCall;
 
 typedef void (*ApiHandler)(ApiCall *c);
@@ -85,6 +92,32 @@ void api_request(HttpRequest *req, void *userdata);
 /* The rest of it, from "who is asking" on. */
 void api_dispatch(Api *a, HttpRequest *req);
 extern const char api_preflight; /* route data of OPTIONS */
+
+/* The call goes on to its session and its handler. */
+void api_call_run(ApiCall *c);
+
+/* ---- keyed.c ---- */
+
+/* Faults of the key itself. */
+int api_keyed_check(const ApiCall *c, FieldErrors *e);
+/* Gives the answer that the request's Idempotency-Key has already, waits for the call that is about
+ * to give it, or goes on with api_call_run(). Without a key just that. */
+void api_keyed(ApiCall *c);
+/* Around the handler: what it asks of the domain rooms carries the key. */
+void api_keyed_enter(ApiCall *c);
+void api_keyed_leave(Api *a);
+/* For effects that are no transaction: writes the key down, then fn. Without a key at once. */
+void api_keyed_first(ApiCall *c, ApiHandler fn);
+/* What the answer will be: kept with the effect. write appends the body; before the domain function
+ * is called. userdata lives as long as the call. */
+void api_keyed_answer(ApiCall *c, void (*write)(uint64_t id, Buf *out, void *userdata), void *userdata);
+/* An answer of a call with a key is ready. True: it will be given when it is on disk, and body was
+ * taken over. */
+bool api_keyed_store(ApiCall *c, unsigned status, const char *content_type, Buf *body);
+/* The call is over: others that wait for its key go on. */
+void api_keyed_done(ApiCall *c);
+/* Those that wait are refused; with forget nothing of the Api is touched by calls that are still under way. */
+void api_keyed_drop(Api *a, bool forget);
 
 /* ---- hold.c ---- */
 
@@ -127,9 +160,13 @@ void api_fail_validation(ApiCall *c, const FieldErrors *e);
 
 /* ---- reply.c ---- */
 
+/* Every answer of a call goes through here: with a key it is kept first. */
+void api_send(ApiCall *c, unsigned status, const char *content_type, Buf *body);
 /* The body with the route's status; takes the buffer's memory over. */
 void api_reply(ApiCall *c, Buf *body);
 void api_reply_status(ApiCall *c, const char *status);
+/* s NULL or id 0: there is none. */
+void api_reply_checkpoint(ApiCall *c, Session *s, uint64_t id);
 void api_reply_etag(ApiCall *c, uint64_t version);
 /* Link rel="next" to this request with another value of `parameter`. */
 void api_reply_next(ApiCall *c, const char *parameter, const char *value);

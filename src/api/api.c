@@ -45,6 +45,8 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
         };
         list_init(&a->streams);
         list_init(&a->held);
+        list_init(&a->keyed);
+        list_init(&a->keyed_again);
         if (!a->router)
                 return -ENOMEM;
         int r = add_routes(a);
@@ -74,6 +76,7 @@ void api_quiesce(Api *a) {
         OBJ_CHECK(a, API_MAGIC);
         a->is_quiescing = true;
         api_hold_drop(a);
+        api_keyed_drop(a, false);
         LIST_FOREACH(l, &a->streams) {
                 ApiStream *s = LIST_ENTRY(l, ApiStream, link);
                 s->end(s);
@@ -84,6 +87,7 @@ Api *api_free(Api *a) {
         if (!a)
                 return NULL;
         api_quiesce(a);
+        api_keyed_drop(a, true);
         http_server_free(a->server);
         http_router_free(a->router);
         buf_done(&a->openapi);

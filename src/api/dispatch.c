@@ -23,7 +23,7 @@ static bool is_listed(char *const *list, const char *origin) {
 static void allow_origin(HttpRequest *req, const char *origin) {
         http_reply_header(req, "Access-Control-Allow-Origin", origin);
         http_reply_header(req, "Access-Control-Expose-Headers",
-                          "ETag, Link, Retry-After, X-Request-Id");
+                          "ETag, Idempotency-Replayed, Link, Retry-After, X-Request-Id");
         http_reply_header(req, "Vary", "Origin");
 }
 
@@ -87,6 +87,7 @@ static bool check_access(HttpRequest *req, const Route *route, const ApiCaller *
 static void call_free(void *userdata) {
         ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
 
+        api_keyed_done(c);
         field_arena_free(c->arena);
         c->magic = 0;
         free(c);
@@ -142,11 +143,20 @@ static bool must_settle(const Route *route) {
 
 static void call_handler(ApiCall *c) {
         ApiHandler handler = api_handlers[c->route->id];
+        Api *a = c->api;
 
-        if (c->session && must_settle(c->route))
+        if (c->session && must_settle(c->route)) {
                 api_settled(c, c->session, handler);
-        else
-                handler(c);
+                return;
+        }
+        api_keyed_enter(c);
+        handler(c); /* c may be gone */
+        api_keyed_leave(a);
+}
+
+void api_call_run(ApiCall *c) {
+        if (!route_has_session(c->route) || find_session(c))
+                call_handler(c);
 }
 
 static void run_call(ApiCall *c) {
@@ -155,6 +165,8 @@ static void run_call(ApiCall *c) {
 
         if (r == 0)
                 r = api_check(c, &errors);
+        if (r == 0)
+                r = api_keyed_check(c, &errors);
         if (r < 0) {
                 api_fail_result(c, r);
                 return;
@@ -163,8 +175,7 @@ static void run_call(ApiCall *c) {
                 api_fail_validation(c, &errors);
                 return;
         }
-        if (!route_has_session(c->route) || find_session(c))
-                call_handler(c);
+        api_keyed(c);
 }
 
 static void run_public(Api *a, HttpRequest *req, const Route *route) {

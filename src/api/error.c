@@ -44,19 +44,24 @@ static void write_sentence(Buf *out, const char *format, const char *a, const ch
         }
 }
 
-void api_fail_request(HttpRequest *req, ErrorId id, const char *a, const char *b) {
+static void prepare(HttpRequest *req, ErrorId id, const char *a, const char *b, Buf *body) {
         _cleanup_buf_ Buf sentence = BUF_INIT(65536);
-        Buf body = BUF_INIT(API_REPLY_MAX);
         const ErrorDef *e = &error_table[id];
 
         (void) buf_puts(&sentence, "");
         write_sentence(&sentence, e->sentence, a, b);
-        write_error(&body, sentence.data, e->code, e->hint);
+        write_error(body, sentence.data, e->code, e->hint);
         if (e->http == 401)
                 http_reply_header(req, "WWW-Authenticate", "Bearer");
         if (e->http == 503)
                 http_reply_header(req, "Retry-After", "1");
-        http_reply(req, e->http, "application/json", &body);
+}
+
+void api_fail_request(HttpRequest *req, ErrorId id, const char *a, const char *b) {
+        Buf body = BUF_INIT(API_REPLY_MAX);
+
+        prepare(req, id, a, b, &body);
+        http_reply(req, error_table[id].http, "application/json", &body);
 }
 
 /* The session's id as the client wrote it. */
@@ -91,11 +96,13 @@ static const Holes holes[_ERROR_MAX] = {
 void api_fail(ApiCall *c, ErrorId id) {
         const char *session = session_text(c);
         bool subject_first = holes[id] == HOLES_SUBJECT || holes[id] == HOLES_SUBJECT_SESSION;
+        Buf body = BUF_INIT(API_REPLY_MAX);
 
         if (subject_first)
-                api_fail_request(c->req, id, c->subject, session);
+                prepare(c->req, id, c->subject, session, &body);
         else
-                api_fail_request(c->req, id, session, c->subject);
+                prepare(c->req, id, session, c->subject, &body);
+        api_send(c, error_table[id].http, "application/json", &body);
 }
 
 void api_fail_validation(ApiCall *c, const FieldErrors *e) {

@@ -104,7 +104,7 @@ static int write_checkpoint(const CheckpointInfo *i, void *userdata) {
         return 0;
 }
 
-static void reply_checkpoint(ApiCall *c, Session *s, uint64_t id) {
+void api_reply_checkpoint(ApiCall *c, Session *s, uint64_t id) {
         Buf body = BUF_INIT(API_REPLY_MAX);
         JsonWriter w = JSON_WRITER(&body);
         int r = s && id ? session_checkpoint_get(s, id, write_checkpoint, &w)
@@ -122,7 +122,7 @@ void api_checkpoint_get(ApiCall *c) {
         const InputCheckpoint *in = c->in;
 
         c->subject = in->cp.s;
-        reply_checkpoint(c, c->session, api_id(in->cp));
+        api_reply_checkpoint(c, c->session, api_id(in->cp));
 }
 
 /* ---- changes ---- */
@@ -133,7 +133,7 @@ static void on_checkpoint(int r, Session *s, uint64_t id, void *userdata) {
         if (r != 0)
                 api_fail_result(c, r);
         else
-                reply_checkpoint(c, s, id);
+                api_reply_checkpoint(c, s, id);
 }
 
 void api_checkpoint_create(ApiCall *c) {

@@ -61,11 +61,15 @@ void api_version(ApiCall *c) {
         api_reply(c, &body);
 }
 
-void api_shutdown(ApiCall *c) {
+static void stop(ApiCall *c) {
         const ApiConfig config = c->api->config;
 
         api_reply_status(c, "stopping"); /* c is gone */
         config.shutdown(config.userdata);
+}
+
+void api_shutdown(ApiCall *c) {
+        api_keyed_first(c, stop);
 }
 
 void api_openapi(ApiCall *c) {

@@ -205,11 +205,20 @@ void api_memory_get(ApiCall *c) {
                 reply_list(c, namespace_id);
 }
 
+static void write_changed(uint64_t id, Buf *out, void *userdata) {
+        const InputMemory *in = ((const ApiCall *) userdata)->in;
+        JsonWriter w = JSON_WRITER(out);
+
+        json_w_object_begin(&w);
+        json_w_kv_string(&w, "status", in->value.p ? "stored" : "deleted");
+        json_w_kv_string(&w, "key", in->key.s);
+        json_w_object_end(&w);
+}
+
 static void on_changed(int r, void *userdata) {
         ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
         const InputMemory *in = c->in;
         Buf body = BUF_INIT(API_REPLY_MAX);
-        JsonWriter w = JSON_WRITER(&body);
 
         c->subject = in->key.s;
         if (r == MEMORY_E_NOT_FOUND) {
@@ -220,10 +229,7 @@ static void on_changed(int r, void *userdata) {
                 api_fail_result(c, r);
                 return;
         }
-        json_w_object_begin(&w);
-        json_w_kv_string(&w, "status", in->value.p ? "stored" : "deleted");
-        json_w_kv_string(&w, "key", in->key.s);
-        json_w_object_end(&w);
+        write_changed(0, &body, c);
         api_reply(c, &body);
 }
 
@@ -231,9 +237,11 @@ void api_memory_set(ApiCall *c) {
         const InputMemory *in = c->in;
         uint64_t namespace_id;
 
-        if (namespace_of(c, &namespace_id) == 0 && check_run(c))
-                api_submitted(c, memory_set(c->api->memory, namespace_id, in->key.s, in->value,
-                                            c->session_id, c->caller.run, on_changed, c));
+        if (namespace_of(c, &namespace_id) != 0 || !check_run(c))
+                return;
+        api_keyed_answer(c, write_changed, c);
+        api_submitted(c, memory_set(c->api->memory, namespace_id, in->key.s, in->value,
+                                    c->session_id, c->caller.run, on_changed, c));
 }
 
 void api_memory_delete(ApiCall *c) {

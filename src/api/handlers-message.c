@@ -20,16 +20,22 @@ typedef struct Append {
         NodeInfo node;
 } Append;
 
+static void write_appended(uint64_t id, Buf *out, void *userdata) {
+        const Append *a = userdata;
+        JsonWriter w = JSON_WRITER(out);
+
+        view_message(&w, &a->node);
+}
+
 static void on_appended(int r, Session *s, uint64_t id, void *userdata) {
         const Append *a = userdata;
         Buf body = BUF_INIT(API_REPLY_MAX);
-        JsonWriter w = JSON_WRITER(&body);
 
         if (r != 0) {
                 api_fail_result(a->call, r);
                 return;
         }
-        view_message(&w, &a->node);
+        write_appended(id, &body, userdata);
         api_reply(a->call, &body);
 }
 
@@ -44,6 +50,7 @@ void api_message_append(ApiCall *c) {
                 return;
         }
         a->call = c;
+        api_keyed_answer(c, write_appended, a);
         api_submitted(c, session_append_node(c->session, c->caller.run, in->role.s, in->content,
                                              in->tool_calls, &a->node, on_appended, a));
 }

@@ -133,13 +133,8 @@ void api_session_fork(ApiCall *c) {
                                               in->workspace.s, on_forked, c));
 }
 
-void api_session_kill(ApiCall *c) {
+static void send_signal(ApiCall *c) {
         const InputSessionKill *in = c->in;
-
-        if (!session_info(c->session)->has_agent) {
-                api_fail(c, ERROR_NO_AGENT);
-                return;
-        }
         int r = c->api->config.kill(c->session, in->signal.s ? api_signal(in->signal.s) : SIGTERM,
                                     c->api->config.userdata);
         if (r == -ESRCH)
@@ -148,4 +143,11 @@ void api_session_kill(ApiCall *c) {
                 api_fail_result(c, r);
         else
                 api_done_session(0, c->session, 0, c);
+}
+
+void api_session_kill(ApiCall *c) {
+        if (session_info(c->session)->has_agent)
+                api_keyed_first(c, send_signal);
+        else
+                api_fail(c, ERROR_NO_AGENT);
 }

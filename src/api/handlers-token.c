@@ -12,20 +12,26 @@ typedef struct NewToken {
         ApiCall *call;
 } NewToken;
 
-static void on_created(int r, Session *s, uint64_t id, void *userdata) {
+static void write_created(uint64_t id, Buf *out, void *userdata) {
         NewToken *t = userdata;
-        Buf body = BUF_INIT(API_REPLY_MAX);
-        JsonWriter w = JSON_WRITER(&body);
+        JsonWriter w = JSON_WRITER(out);
 
-        if (r != 0) {
-                api_fail_result(t->call, r);
-                return;
-        }
         t->info.id = id;
         json_w_object_begin(&w);
         view_token(&w, t->call->api->sessions, &t->info);
         json_w_kv_string(&w, "token", t->secret);
         json_w_object_end(&w);
+}
+
+static void on_created(int r, Session *s, uint64_t id, void *userdata) {
+        const NewToken *t = userdata;
+        Buf body = BUF_INIT(API_REPLY_MAX);
+
+        if (r != 0) {
+                api_fail_result(t->call, r);
+                return;
+        }
+        write_created(id, &body, userdata);
         http_reply_header(t->call->req, "Cache-Control", "no-store");
         api_reply(t->call, &body);
 }
@@ -51,6 +57,7 @@ void api_token_create(ApiCall *c) {
                 return;
         auth_token_new(t->secret);
         auth_token_hash(t->secret, hash);
+        api_keyed_answer(c, write_created, t);
         api_submitted(c, session_token_create(c->api->sessions, t->info.namespace_id, t->info.scope,
                                               t->info.name, t->info.expires_at, hash, on_created, t));
 }

@@ -21,7 +21,7 @@ static const ErrorId general_errors[] = {
         ERROR_BAD_HOST,         ERROR_VALIDATION,    ERROR_INVALID_URL,     ERROR_BODY_TOO_LARGE,
         ERROR_TOO_MANY_HEADERS, ERROR_INTERNAL,      ERROR_REPLY_TOO_LARGE, ERROR_BUSY,
         ERROR_NO_MEMORY,        ERROR_SHUTTING_DOWN, ERROR_STORE_FAILED,    ERROR_STORE_BUSY,
-        ERROR_DISK_FULL,
+        ERROR_DISK_FULL,        ERROR_KEY_REUSED, /* the last one: only of routes that take a key */
 };
 
 /* ---- parameters and bodies ---- */
@@ -42,12 +42,26 @@ static void write_parameter(JsonWriter *w, const FieldDef *f) {
         json_w_object_end(w);
 }
 
-static void write_parameters(JsonWriter *w, const FieldTable *t) {
+static const FieldDef idempotency_key = {
+        .name = "Idempotency-Key",
+        .type = FIELD_STRING,
+        .place = FIELD_HEADER,
+        .min = 1,
+        .max = 255,
+        .doc = "any text that no other request of yours has: the same request again gets the same answer, and its "
+               "effect once",
+};
+
+static void write_parameters(JsonWriter *w, const Route *route) {
+        const FieldTable *t = route->in;
+
         json_w_key(w, "parameters");
         json_w_array_begin(w);
         for (size_t i = 0; t && i < t->n_fields; i++)
                 if (t->fields[i].place != FIELD_BODY)
                         write_parameter(w, &t->fields[i]);
+        if (route_is_keyed(route))
+                write_parameter(w, &idempotency_key);
         json_w_array_end(w);
 }
 
@@ -161,7 +175,8 @@ static ErrorId nth_error(const Route *route, size_t i) {
                 n_own++;
         if (i < n_own)
                 return route->errors[i];
-        return i - n_own < ELEMENTSOF(general_errors) ? general_errors[i - n_own] : _ERROR_MAX;
+        size_t n_general = ELEMENTSOF(general_errors) - (route_is_keyed(route) ? 0 : 1);
+        return i - n_own < n_general ? general_errors[i - n_own] : _ERROR_MAX;
 }
 
 static bool is_listed(const Route *route, size_t i, const ErrorDef *e) {
@@ -229,7 +244,7 @@ static void write_operation(JsonWriter *w, const Route *route) {
                 json_w_kv_string(w, "x-cli-verb", route->verb);
         json_w_kv_string(w, "x-access", route_access_to_string(route->access));
         json_w_kv_bool(w, "x-run", route->flags & ROUTE_RUN_OWN);
-        write_parameters(w, route->in);
+        write_parameters(w, route);
         write_request_body(w, route);
         write_responses(w, route);
         if (route->access == ACCESS_PUBLIC) {

@@ -63,7 +63,7 @@ void api_reply_pull(ApiCall *c, ApiPull *p, const char *content_type) {
                 return;
         }
         if (p->state == API_PULL_END) {
-                http_reply(c->req, c->route->status, content_type, &p->staged);
+                api_send(c, c->route->status, content_type, &p->staged);
                 pull_free(p);
                 return;
         }

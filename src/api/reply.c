@@ -12,6 +12,11 @@
 #include "base/id.h"
 #include "base/str.h"
 
+void api_send(ApiCall *c, unsigned status, const char *content_type, Buf *body) {
+        if (!api_keyed_store(c, status, content_type, body))
+                http_reply(c->req, status, content_type, body);
+}
+
 void api_reply(ApiCall *c, Buf *body) {
         if (buf_error(body) < 0) {
                 int r = buf_error(body);
@@ -19,7 +24,7 @@ void api_reply(ApiCall *c, Buf *body) {
                 api_fail_result(c, r);
                 return;
         }
-        http_reply(c->req, c->route->status, "application/json", body);
+        api_send(c, c->route->status, "application/json", body);
 }
 
 void api_reply_status(ApiCall *c, const char *status) {

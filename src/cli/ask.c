@@ -2,9 +2,10 @@
 
 /* One question, one answer.
  *
- * A GET whose connection breaks is asked again: when the daemon dies its keeper starts another within
- * milliseconds and holds the listening sockets meanwhile, so the second try is simply answered.
- * Anything else is not repeated, since the first may have taken effect; the person decides.
+ * A GET or POST whose connection breaks is asked again: when the daemon dies its keeper starts
+ * another within milliseconds and holds the listening sockets meanwhile, so the second try is
+ * simply answered. A POST has an Idempotency-Key, so what it does is done once. Anything else is
+ * not repeated, since the first may have taken effect; the person decides.
  *
  * Lists come in pages; all are put together before anything is printed, so that --json is one array
  * and a table knows how wide its columns are. */
@@ -12,6 +13,7 @@
 #include "cli/ask.h"
 
 #include <poll.h>
+#include <sys/random.h>
 
 #include "base/str.h"
 
@@ -46,23 +48,44 @@ int ask_client(Cli *c, HttpClient **ret) {
         return 0;
 }
 
-static bool may_ask_again(const char *method, int error) {
-        return streq(method, "GET") && (error == -ECONNRESET || error == -EPIPE);
+#define KEY_BYTES 16
+
+/* Stopping the daemon is not for the next one, which a second try would reach. */
+static bool is_keyed(const char *method, const char *path) {
+        return streq(method, "POST") && !streq(path, "/shutdown");
+}
+
+static bool may_ask_again(const char *method, bool has_key, int error) {
+        return (has_key || streq(method, "GET")) && (error == -ECONNRESET || error == -EPIPE);
+}
+
+/* Without random bytes there is no key, and no second try. */
+static bool key_new(char ret[static 2 * KEY_BYTES + 1]) {
+        uint8_t random[KEY_BYTES];
+
+        if (getrandom(random, sizeof(random), 0) != sizeof(random))
+                return false;
+        hex_encode(random, sizeof(random), ret);
+        return true;
 }
 
 static int exchange(Cli *c, const char *method, const char *path, const char *body, HttpResponse *ret) {
         HttpClient *client = NULL;
+        char key[2 * KEY_BYTES + 1];
+        bool has_key = is_keyed(method, path) && key_new(key);
 
         int r = ask_client(c, &client);
         if (r != 0)
                 return r;
+        http_client_set_key(client, has_key ? key : NULL);
         for (unsigned i = 0; i < TRIES; i++) {
                 if (i > 0)
                         (void) poll(NULL, 0, TRY_AGAIN_MSEC);
                 r = http_client_request(client, method, path, NULL, body, ret);
-                if (!may_ask_again(method, r))
+                if (!may_ask_again(method, has_key, r))
                         break;
         }
+        http_client_set_key(client, NULL);
         return r < 0 ? ask_no_answer(c, r) : 0;
 }
 

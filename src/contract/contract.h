@@ -52,6 +52,7 @@ enum {
                 1 << 2, /* answers with a stream (SSE, plain text, JSON lines or a long array) */
         ROUTE_VERB = 1 << 3,          /* no body is needed */
         ROUTE_BODY_IS_VALUE = 1 << 4, /* the whole body, any JSON value, is the one body field */
+        ROUTE_UNKEYED = 1 << 5, /* a POST that does not look at Idempotency-Key: the gateway's */
 };
 
 typedef enum RouteId {
@@ -82,6 +83,9 @@ extern const Route route_table[_ROUTE_MAX];
 const Route *route_by_name(const char *name);
 /* The path begins with /sessions/{id}: the route acts on one session. */
 bool route_has_session(const Route *r);
+
+/* It honours Idempotency-Key. */
+bool route_is_keyed(const Route *r);
 
 /* ---- configuration of the daemon ---- */
 

@@ -45,6 +45,10 @@ bool route_has_session(const Route *r) {
         return rest && (*rest == '\0' || *rest == '/');
 }
 
+bool route_is_keyed(const Route *r) {
+        return streq(r->method, "POST") && !(r->flags & ROUTE_UNKEYED);
+}
+
 const char *route_access_to_string(RouteAccess a) {
         static const char *const words[_ROUTE_ACCESS_MAX] = {
                 [ACCESS_PUBLIC] = "public", [ACCESS_READ] = "read",   [ACCESS_WRITE] = "write",

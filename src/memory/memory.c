@@ -25,6 +25,7 @@ struct MemoryManager {
         uint32_t magic;
         Store *store;
         AccessCounts *counts;
+        const RequestKey *request_key; /* of the call under way */
 };
 
 /* One submitted change, until its commit. */
@@ -120,6 +121,8 @@ int memory_set(MemoryManager *m,
         STORE_ADD(txn, MEMORY_ENTRY_PUT, STORE_ID(id_new()), STORE_ID(namespace_id),
                   STORE_INT(SCOPE_NAMESPACE), STORE_TEXT(key), STORE_SPAN(value), STORE_ID(session),
                   STORE_ID(run), STORE_INT((int64_t) clock_realtime()));
+        if (m->request_key)
+                request_key_add(txn, &memory_request_keys, m->request_key, 0);
         return submit(m, txn, done, userdata);
 }
 
@@ -133,6 +136,16 @@ int memory_delete(
         STORE_ADD(txn, MEMORY_ENTRY_DELETE, STORE_ID(namespace_id), STORE_INT(SCOPE_NAMESPACE),
                   STORE_TEXT(key));
         return submit(m, txn, done, userdata);
+}
+
+void memory_request_key(MemoryManager *m, const RequestKey *key) {
+        OBJ_CHECK(m, MEMORY_MAGIC);
+        m->request_key = key;
+}
+
+int memory_request_key_find(MemoryManager *m, const RequestKey *key, RequestKeyRow *ret) {
+        OBJ_CHECK(m, MEMORY_MAGIC);
+        return request_key_find(store_reader(m->store), &memory_request_keys, key, ret);
 }
 
 /* ---- reading ---- */

@@ -8,7 +8,7 @@
 
 #include <systemd/sd-event.h>
 
-#include "store/store.h"
+#include "store/request-key.h"
 
 typedef struct MemoryManager MemoryManager;
 
@@ -40,6 +40,9 @@ int memory_set(MemoryManager *m,
 /* done(MEMORY_E_NOT_FOUND) if it was not there. */
 int memory_delete(
         MemoryManager *m, uint64_t namespace_id, const char *key, MemoryDoneFn done, void *userdata);
+/* Idempotency-Key, as session_request_key(): memory_set() takes it along. */
+void memory_request_key(MemoryManager *m, const RequestKey *key);
+int memory_request_key_find(MemoryManager *m, const RequestKey *key, RequestKeyRow *ret);
 typedef int (*MemoryFn)(const MemoryEntry *e, void *userdata);
 /* 0, or MEMORY_E_NOT_FOUND; a negative result of fn is returned. Counts the access (in memory, written in batches). */
 int memory_get(MemoryManager *m, uint64_t namespace_id, const char *key, MemoryFn fn, void *userdata);

@@ -25,6 +25,7 @@ struct HttpClient {
         CURL *curl;
         char *base_url; /* without a slash at its end */
         char *authorization;
+        const char *key; /* of the request that follows */
 };
 
 /* One exchange under way. */
@@ -111,7 +112,8 @@ int http_curl_error(CURL *curl, CURLcode code) {
                 return 0;
         if (code == CURLE_COULDNT_CONNECT) {
                 (void) curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &os_error);
-                return os_error > 0 ? (int) -os_error : -ECONNREFUSED;
+                /* Connected and hung up on before curl looked: there is no system error then. */
+                return os_error > 0 ? (int) -os_error : -ECONNRESET;
         }
         if (code == CURLE_OPERATION_TIMEDOUT)
                 return -ETIMEDOUT;
@@ -243,6 +245,8 @@ static int exchange(Exchange *x,
 
         int r = http_curl_headers(x->client->authorization, accept, last_event_id, body != NULL,
                                   &headers);
+        if (r >= 0)
+                r = append_header_value(&headers, "Idempotency-Key", x->client->key);
         return r < 0 ? r : perform(x, method, path, body, headers);
 }
 
@@ -250,6 +254,11 @@ static int append_body(long status, const char *data, size_t n, void *userdata) 
         HttpResponse *response = userdata;
 
         return buf_append(&response->body, data, n);
+}
+
+void http_client_set_key(HttpClient *c, const char *key) {
+        OBJ_CHECK(c, CLIENT_MAGIC);
+        c->key = key;
 }
 
 int http_client_request(HttpClient *c,

@@ -33,6 +33,8 @@ int http_client_request(HttpClient *c,
                         const char *accept,
                         const char *body,
                         HttpResponse *ret);
+/* Idempotency-Key of what is asked from here on; not copied. NULL: none. */
+void http_client_set_key(HttpClient *c, const char *key);
 /* Streams the answer's bytes to fn as they come (status known at the first call); fn returns 0 to
  * go on, else the transfer ends and that value is returned. */
 int http_client_stream(HttpClient *c,

@@ -16,6 +16,8 @@ typedef struct CheckpointJob {
         uint64_t session, run;
         CheckpointKind kind;
         char *label;
+        bool has_key;
+        RequestKey key;
         SessionDoneFn done;
         void *userdata;
 } CheckpointJob;
@@ -80,6 +82,8 @@ static int take(Session *s, const CheckpointJob *job, const uint8_t *tree) {
         uint64_t id = txn_checkpoint(t, job->kind, job->label, tree);
         if (job->kind == CHECKPOINT_AUTO)
                 r = txn_thin_automatic(t);
+        if (job->has_key)
+                request_key_add(t->store, &state_request_keys, &job->key, id);
         return r < 0 ? r : session_txn_submit(TAKE_PTR(t), id, job->done, job->userdata);
 }
 
@@ -145,6 +149,9 @@ static int checkpoint_any(Session *s,
         };
         if (label && !job->label)
                 return -ENOMEM;
+        job->has_key = kind == CHECKPOINT_MANUAL && s->manager->request_key;
+        if (job->has_key)
+                job->key = *s->manager->request_key;
         return checkpoint_start(s, TAKE_PTR(job));
 }
 

@@ -80,6 +80,7 @@ static int create_rows(SessionTxn *t, const SessionCreate *c) {
         created_event(t, 0);
         if (c->start)
                 txn_start_asked(t);
+        txn_request_key(t, t->next.id);
         return 0;
 }
 
@@ -159,6 +160,7 @@ static int fork_at_once(
 
         if (r != 0)
                 return r;
+        txn_request_key(t, fork->info.id);
         r = session_txn_submit(t, fork->info.id, done, userdata);
         if (r != 0)
                 session_forget(fork, r);

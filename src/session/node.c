@@ -107,10 +107,9 @@ int session_append_node(Session *s,
         NodeInfo node = appended(t, run, role);
         node.content = content.p ? content : JSON_NULL;
         node.calls = tool_calls;
-        r = session_txn_submit(TAKE_PTR(t), id, done, userdata);
-        if (r == 0)
-                *ret = node;
-        return r;
+        *ret = node;
+        txn_request_key(t, id);
+        return session_txn_submit(TAKE_PTR(t), id, done, userdata);
 }
 
 int session_append(Session *s,

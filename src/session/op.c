@@ -90,6 +90,9 @@ static int op_new(Session *s, OpKind kind, const OpArgs *args, SessionOp **ret) 
         op->args = *args;
         op->args.name = args->name ? strdup(args->name) : NULL;
         op->args.workspace = args->workspace ? strdup(args->workspace) : NULL;
+        op->has_key = s->manager->request_key != NULL;
+        if (op->has_key)
+                op->key = *s->manager->request_key;
         if ((args->name && !op->args.name) || (args->workspace && !op->args.workspace)) {
                 op_free(op);
                 return -ENOMEM;
@@ -119,6 +122,19 @@ static bool op_begin(SessionOp *op) {
         return op->is_finished;
 }
 
+/* A key that no transaction took along, because there was nothing to do, is written down first. */
+static void op_tell(SessionOp *op, int r) {
+        Session *s = op->session;
+        bool is_gone = s->is_deleting;
+
+        if (r == 0 && op->has_key && !is_gone && !s->manager->is_closing) {
+                r = session_request_key_commit(s->manager, s, &op->key, op->done, op->userdata);
+                if (r == 0)
+                        return;
+        }
+        op->done(r, is_gone ? NULL : s, op->result, op->userdata);
+}
+
 /* Takes the first verb out and tells its caller. */
 static void op_end(SessionOp *op, int r) {
         Session *s = op->session;
@@ -128,7 +144,7 @@ static void op_end(SessionOp *op, int r) {
         if (r != 0 && !s->manager->is_closing)
                 op_intent_void(op);
         if (op->done)
-                op->done(r, s->is_deleting ? NULL : s, op->result, op->userdata);
+                op_tell(op, r);
         op_free(op);
 }
 
@@ -165,6 +181,9 @@ int op_submit(Session *s, OpKind kind, const OpArgs *args, SessionDoneFn done, v
         if (s->manager->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
         r = verb_check(s, kind, args);
+        if (r == VERB_NOTHING && s->manager->request_key)
+                return session_request_key_commit(s->manager, s, s->manager->request_key, done,
+                                                  userdata);
         if (r == VERB_NOTHING)
                 return session_txn_barrier(s->manager, s, s->info.id, done, userdata);
         if (r == 0)
@@ -243,6 +262,9 @@ void op_settle(SessionOp *op, OpStep step) {
 void op_commit(SessionOp *op, SessionTxn *t, OpStep step) {
         op->is_busy = true;
         op->step = step;
+        if (op->has_key)
+                request_key_add(t->store, &state_request_keys, &op->key, op->result);
+        op->has_key = false;
 
         int r = session_txn_submit(t, op->session->info.id, on_committed, op);
         if (r == 0)

@@ -123,6 +123,7 @@ struct SessionManager {
         Session **tainted;
         size_t n_tainted, cap_tainted;
         CachedConfig config_cache[CONFIG_CACHE_PLACES]; /* see config.c */
+        const RequestKey *request_key; /* of the call under way; see session_request_key() */
         bool is_shutting_down;
         bool is_closing; /* being freed: nobody is called but for completions */
         char boot_id[40];
@@ -198,6 +199,11 @@ void session_taint(Session *s);
 /* Reads a tainted session again, so that what it holds can be asked. Errors: -EAGAIN while its
  * transactions are under way, those of reading. */
 int session_make_true(Session *s);
+
+/* ---- request-key.c ---- */
+
+/* The row of the call under way, if it has a key, goes along with t; id: what t makes or changes. */
+void txn_request_key(SessionTxn *t, uint64_t id);
 
 /* ---- row.c ---- */
 
@@ -413,6 +419,8 @@ struct SessionOp {
         Point point;
         bool is_busy; /* a commit or the workspace will call back */
         bool in_begin, is_finished;
+        bool has_key; /* and no transaction has taken it along */
+        RequestKey key;
         bool awaits_end, awaits_freeze;
         bool has_tree, has_checkpoint, starts_after;
         uint8_t tree[WORKSPACE_TREE_SIZE];

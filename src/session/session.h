@@ -22,7 +22,7 @@
 #include <systemd/sd-event.h>
 
 #include "session/workspace.h"
-#include "store/store.h"
+#include "store/request-key.h"
 
 typedef struct SessionManager SessionManager;
 typedef struct Session Session;
@@ -262,6 +262,25 @@ typedef void (*SessionDoneFn)(int r, Session *s, uint64_t id, void *userdata);
  * never inside. If nothing is under way it returns 1 and done is not called: go on synchronously. */
 int session_settle(SessionManager *m, Session *s, SessionDoneFn done, void *userdata);
 
+/* ---- Idempotency-Key ---- */
+
+/* The mutating call that follows carries the key: its row commits with the first transaction of the
+ * call (of session_create(), session_append(), session_checkpoint(), session_token_create() and the
+ * verbs; a verb that finds nothing to do commits the row alone). Set it back to NULL right behind
+ * that call, which copies it; key->answer is called, if at all, from within. */
+void session_request_key(SessionManager *m, const RequestKey *key);
+/* Commits the row alone: before what is no transaction of this room. s may be NULL. */
+int session_request_key_commit(
+        SessionManager *m, Session *s, const RequestKey *key, SessionDoneFn done, void *userdata);
+/* The answer that is about to be given; see request_key_answer(). */
+int session_request_key_answer(SessionManager *m,
+                               const RequestKey *key,
+                               unsigned status,
+                               const Buf *answer,
+                               SessionDoneFn done,
+                               void *userdata);
+int session_request_key_find(SessionManager *m, const RequestKey *key, RequestKeyRow *ret);
+
 /* ---- namespaces and tokens ---- */
 
 /* 0 and the id; creates it if asked (durable with the next commit that uses it). -ENOENT. */
@@ -352,7 +371,8 @@ int session_append(Session *s,
                    SessionDoneFn done,
                    void *userdata);
 /* The same; *ret is what the node is once done says so, with the caller's role and spans. It spares
- * reading back what the caller still has. */
+ * reading back what the caller still has. Filled before a key's answer is asked for, and also when
+ * the store refuses. */
 int session_append_node(Session *s,
                         uint64_t run,
                         const char *role,

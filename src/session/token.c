@@ -151,6 +151,7 @@ static int token_submit(SessionManager *m, const Token *token, TokenJob *job) {
         STORE_ADD(t->store, STATE_TOKEN_INSERT, STORE_ID(i->id), STORE_BLOB(token->hash, HASH_SIZE),
                   STORE_ID(i->namespace_id), STORE_TEXT(i->scope), STORE_TEXT(i->name),
                   STORE_INT((int64_t) i->created_at), STORE_ID(i->expires_at));
+        txn_request_key(t, i->id);
         return session_txn_submit(TAKE_PTR(t), i->id, token_stored, job);
 }
 

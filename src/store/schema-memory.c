@@ -10,9 +10,14 @@
 
 #include "store/schema-memory.h"
 
+#include "store/request-key-sql.h"
+
 static const StoreMigration migrations[] = {
         { .version = 1, .sql =
 #include "store/memory-001.sql.inc"
+        },
+        { .version = 2, .sql =
+#include "store/memory-002.sql.inc"
         },
 };
 
@@ -29,4 +34,11 @@ const StoreSchema memory_schema = {
         .n_migrations = ELEMENTSOF(migrations),
         .statements = statements,
         .n_statements = ELEMENTSOF(statements),
+};
+
+const RequestKeyStatements memory_request_keys = {
+        .insert = MEMORY_REQUEST_KEY_INSERT,
+        .answer = MEMORY_REQUEST_KEY_ANSWER,
+        .one = MEMORY_REQUEST_KEY_ONE,
+        .expire = MEMORY_REQUEST_KEY_EXPIRE,
 };

@@ -3,7 +3,7 @@
 
 /* memory.db: long-term entries. See schema-state.h for how the list works. */
 
-#include "store/store.h"
+#include "store/request-key.h"
 
 typedef enum MemoryStatement {
 #define STATEMENT(id, n_params, flags, sql) id,
@@ -13,3 +13,4 @@ typedef enum MemoryStatement {
 } MemoryStatement;
 
 extern const StoreSchema memory_schema;
+extern const RequestKeyStatements memory_request_keys;

@@ -14,9 +14,14 @@
 
 #include "store/schema-state.h"
 
+#include "store/request-key-sql.h"
+
 static const StoreMigration migrations[] = {
         { .version = 1, .sql =
 #include "store/state-001.sql.inc"
+        },
+        { .version = 2, .sql =
+#include "store/state-002.sql.inc"
         },
 };
 
@@ -33,4 +38,11 @@ const StoreSchema state_schema = {
         .n_migrations = ELEMENTSOF(migrations),
         .statements = statements,
         .n_statements = ELEMENTSOF(statements),
+};
+
+const RequestKeyStatements state_request_keys = {
+        .insert = STATE_REQUEST_KEY_INSERT,
+        .answer = STATE_REQUEST_KEY_ANSWER,
+        .one = STATE_REQUEST_KEY_ONE,
+        .expire = STATE_REQUEST_KEY_EXPIRE,
 };

@@ -5,7 +5,7 @@
  * schema-state.c; this is the list of everything that can be said to them. Parameter and column
  * order is part of the name's contract and stands beside each statement's text. */
 
-#include "store/store.h"
+#include "store/request-key.h"
 
 typedef enum StateStatement {
 #define STATEMENT(id, n_params, flags, sql) id,
@@ -15,3 +15,4 @@ typedef enum StateStatement {
 } StateStatement;
 
 extern const StoreSchema state_schema;
+extern const RequestKeyStatements state_request_keys;
