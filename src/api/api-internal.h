@@ -257,6 +257,7 @@ void view_tree(JsonWriter *w, const uint8_t *tree);
 void view_message(JsonWriter *w, const NodeInfo *n);
 void view_checkpoint(JsonWriter *w, const CheckpointInfo *i);
 void view_branch(JsonWriter *w, const BranchInfo *i);
+void view_fork(JsonWriter *w, const ForkInfo *f, const SessionInfo *i);
 void view_run(JsonWriter *w, const RunInfo *i);
 void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e);
 void view_memory_entry(JsonWriter *w, const MemoryEntry *e);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Checkpoints, branches and runs: rows that never change but for a checkpoint's label and pin. */
+/* Checkpoints, branches, forks and runs: rows that never change but for a checkpoint's label and pin. */
 
 #include "api/handlers.h"
 
@@ -42,6 +42,36 @@ void api_branch_list(ApiCall *c) {
         const InputPage *in = c->in;
 
         api_reply_list(c, in->limit, 1000, in->after, page_branches);
+}
+
+typedef struct ForkList {
+        SessionManager *sessions;
+        JsonWriter w;
+} ForkList;
+
+static int list_fork(const ForkInfo *f, void *userdata) {
+        ForkList *l = userdata;
+        const Session *s = session_get(l->sessions, f->session);
+
+        if (s)
+                view_fork(&l->w, f, session_info(s));
+        return 0;
+}
+
+void api_fork_list(ApiCall *c) {
+        const InputPage *in = c->in;
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        ForkList l = { c->api->sessions, JSON_WRITER(&body) };
+
+        json_w_array_begin(&l.w);
+        int r = session_forks(c->session, in->limit.set ? (size_t) in->limit.v : 1000, list_fork, &l);
+        json_w_array_end(&l.w);
+        if (r >= 0) {
+                api_reply(c, &body);
+                return;
+        }
+        buf_done(&body);
+        api_fail_result(c, r);
 }
 
 static int list_run(const RunInfo *i, void *userdata) {

@@ -54,6 +54,21 @@ void view_branch(JsonWriter *w, const BranchInfo *i) {
         json_w_kv_id_or_null(w, "origin_branch", i->origin_branch);
         json_w_kv_id_or_null(w, "origin_checkpoint", i->origin_checkpoint);
         json_w_kv_id_or_null(w, "origin_node", i->origin_node);
+        json_w_kv_uint(w, "origin_message_count", i->origin_message_count);
+        json_w_kv_id_or_null(w, "origin_session", i->origin_session);
+        json_w_object_end(w);
+}
+
+void view_fork(JsonWriter *w, const ForkInfo *f, const SessionInfo *i) {
+        json_w_object_begin(w);
+        json_w_kv_id(w, "session_id", f->session);
+        json_w_kv_string(w, "name", i->name);
+        json_w_kv_string(w, "status", session_status_to_string(i->status));
+        json_w_kv_time(w, "created_at", f->created_at);
+        json_w_kv_id(w, "origin_branch", f->origin_branch);
+        json_w_kv_id_or_null(w, "origin_checkpoint", f->origin_checkpoint);
+        json_w_kv_id_or_null(w, "origin_node", f->origin_node);
+        json_w_kv_uint(w, "origin_message_count", f->origin_message_count);
         json_w_object_end(w);
 }
 

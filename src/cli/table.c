@@ -140,7 +140,7 @@ void table_format(const Table *t, size_t width, Buf *out) {
                 cli_out_of_memory();
 }
 
-static size_t terminal_width(const Cli *c) {
+size_t table_width(const Cli *c) {
         struct winsize size = {};
 
         if (!c->terminal || c->wide || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0)
@@ -151,6 +151,6 @@ static size_t terminal_width(const Cli *c) {
 void table_print(Table *t) {
         _cleanup_buf_ Buf out = BUF_INIT(TABLE_BYTES_MAX);
 
-        table_format(t, terminal_width(t->cli), &out);
+        table_format(t, table_width(t->cli), &out);
         (void) fwrite(out.data, 1, out.len, stdout);
 }

@@ -44,5 +44,7 @@ void table_add(Table *t, const char *text, const char *colour);
 void table_add_number(Table *t, int64_t n);
 /* Appends it to out; width 0: no limit, else wide columns but the first are cut to fit. */
 void table_format(const Table *t, size_t width, Buf *out);
+/* Columns of the terminal that stdout is; 0: no limit. */
+size_t table_width(const Cli *c);
 /* On stdout, cut to the terminal unless -o wide. */
 void table_print(Table *t);

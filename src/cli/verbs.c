@@ -214,7 +214,7 @@ const Verb verb_table[] = {
           "show a session's conversation", NULL, "agentd messages -n 20 reader", verb_messages },
         { "checkpoints", NULL, "Look", "SESSION", 1, 1, 0, NULL, "list a session's checkpoints",
           NULL, "agentd checkpoints reader", verb_checkpoints },
-        { "branches", "tree", "Look", "SESSION", 1, 1, 0, NULL,
+        { "branches", NULL, "Look", "SESSION", 1, 1, 0, NULL,
           "list the branches of a session's conversation", NULL, "agentd branches reader",
           verb_branches },
         { "diff", NULL, "Look", "SESSION FROM [TO]", 2, 3, 0, diff_options,
@@ -223,6 +223,11 @@ const Verb verb_table[] = {
           "begin of it, or label), a branch (id or name: its end), a message, or now, which\n"
           "TO is if it is left out.",
           "agentd diff reader halfway now", verb_diff },
+        { "tree", NULL, "Look", "SESSION", 1, 1, 0, NULL,
+          "draw a session's branches, checkpoints and forks as a tree",
+          "From the first message down; the current branch goes straight, others stand\n"
+          "beside it. Of long stretches without a checkpoint only the number is shown.",
+          "agentd tree reader", verb_tree },
         { "runs", NULL, "Look", "SESSION", 1, 1, 0, NULL, "list the lives of a session's process",
           NULL, "agentd runs reader", verb_runs },
 

@@ -35,6 +35,7 @@ int verb_stop(Cli *c);
 int verb_stop_session(Cli *c);
 int verb_token(Cli *c);
 int verb_top(Cli *c);
+int verb_tree(Cli *c);
 int verb_variables(Cli *c);
 int verb_version(Cli *c);
 

@@ -160,6 +160,17 @@ static const FieldDef input_page_fields[] = {
 };
 TABLE(input_page, NULL, NULL);
 
+static const FieldDef input_fork_list_fields[] = {
+        SESSION_ID(InputPage),
+        QUERY(InputPage,
+              limit,
+              FIELD_INT,
+              .min = 1,
+              .max = PAGE_ITEMS_MAX,
+              .doc = "at most so many, default 1000"),
+};
+TABLE(input_fork_list, NULL, NULL);
+
 static const FieldDef input_run_fields[] = {
         SESSION_ID(InputRun),
         PATH(InputRun, run, "the run's id"),

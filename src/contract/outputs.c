@@ -82,8 +82,22 @@ static const FieldDef output_branch_fields[] = {
         OUT("origin_branch", FIELD_ID, RN),
         OUT("origin_checkpoint", FIELD_ID, RN),
         OUT("origin_node", FIELD_ID, RN),
+        OUT("origin_message_count", FIELD_INT, R, .doc = "messages that it has from its origin"),
+        OUT("origin_session", FIELD_ID, RN, .doc = "whose branch the origin is: of a fork another one"),
 };
 TABLE(output_branch, "Branch", "A line of a conversation.");
+
+static const FieldDef output_fork_fields[] = {
+        OUT("session_id", FIELD_ID, R),
+        OUT("name", FIELD_STRING, R),
+        OUT("status", FIELD_STRING, R),
+        OUT("created_at", FIELD_TIME, R),
+        OUT("origin_branch", FIELD_ID, R, .doc = "the branch of this session that was the current one"),
+        OUT("origin_checkpoint", FIELD_ID, RN),
+        OUT("origin_node", FIELD_ID, RN, .doc = "the last message of both"),
+        OUT("origin_message_count", FIELD_INT, R),
+};
+TABLE(output_fork, "Fork", "A session that began at a point of another one.");
 
 static const FieldDef output_diff_point_fields[] = {
         OUT("checkpoint", FIELD_ID, RN, .doc = "that was asked for"),

@@ -16,8 +16,29 @@ uint64_t branch_add(
         return id;
 }
 
+static int depth_of(SessionManager *m, uint64_t node, uint64_t *ret) {
+        NodeLight light = {};
+        int r = node ? node_light(m, node, &light) : 0;
+
+        if (r >= 0)
+                *ret = light.depth;
+        return r == -ENOENT ? -EUCLEAN : r;
+}
+
+/* 0 in *ret if there is no such branch any more. */
+static int session_of_branch(SessionManager *m, uint64_t branch, uint64_t *ret) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        int r = STORE_QUERY(m->reader, &c, STATE_BRANCH_ONE, STORE_ID(branch));
+
+        *ret = 0;
+        if (r >= 0)
+                r = store_next(c);
+        if (r > 0)
+                *ret = store_id(c, 1);
+        return MIN(r, 0);
+}
+
 static int emit(Session *s, StoreCursor *c, BranchFn fn, void *userdata) {
-        NodeLight head = {};
         BranchInfo b = {
                 .id = store_id(c, 0),
                 .session = store_id(c, 1),
@@ -31,12 +52,13 @@ static int emit(Session *s, StoreCursor *c, BranchFn fn, void *userdata) {
                 .created_at = store_id(c, 9),
                 .is_current = store_id(c, 0) == s->info.branch,
         };
-        int r = b.head ? node_light(s->manager, b.head, &head) : 0;
+        int r = depth_of(s->manager, b.head, &b.message_count);
 
-        if (r < 0)
-                return r == -ENOENT ? -EUCLEAN : r;
-        b.message_count = head.depth;
-        return fn(&b, userdata);
+        if (r >= 0)
+                r = depth_of(s->manager, b.origin_node, &b.origin_message_count);
+        if (r >= 0 && b.origin_branch > 0)
+                r = session_of_branch(s->manager, b.origin_branch, &b.origin_session);
+        return r < 0 ? r : fn(&b, userdata);
 }
 
 int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void *userdata) {
@@ -47,6 +69,30 @@ int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void
                             STORE_ID(after), STORE_INT((int64_t) MIN(limit, (size_t) INT64_MAX)));
         while (r >= 0 && (r = store_next(c)) > 0) {
                 r = emit(s, c, fn, userdata);
+                if (r != 0)
+                        return r;
+        }
+        return r;
+}
+
+int session_forks(Session *s, size_t limit, ForkFn fn, void *userdata) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+
+        OBJ_CHECK(s, SESSION_MAGIC);
+        int r = STORE_QUERY(s->manager->reader, &c, STATE_BRANCH_LIST_FORKS, STORE_ID(s->info.id),
+                            STORE_INT((int64_t) MIN(limit, (size_t) INT64_MAX)));
+        while (r >= 0 && (r = store_next(c)) > 0) {
+                ForkInfo f = {
+                        .session = store_id(c, 0),
+                        .branch = store_id(c, 1),
+                        .origin_branch = store_id(c, 2),
+                        .origin_checkpoint = store_id(c, 3),
+                        .origin_node = store_id(c, 4),
+                        .created_at = store_id(c, 5),
+                };
+                r = depth_of(s->manager, f.origin_node, &f.origin_message_count);
+                if (r >= 0)
+                        r = fn(&f, userdata);
                 if (r != 0)
                         return r;
         }

@@ -164,8 +164,16 @@ typedef struct BranchInfo {
         const char *name;
         usec_t created_at;
         uint64_t message_count;
+        uint64_t origin_message_count; /* of origin_node */
+        uint64_t origin_session; /* of origin_branch: another one for a fork; 0: none, or deleted */
         bool is_current;
 } BranchInfo;
+
+typedef struct ForkInfo { /* another session that began at a point of this one */
+        uint64_t session, branch, origin_branch, origin_checkpoint, origin_node;
+        uint64_t origin_message_count;
+        usec_t created_at;
+} ForkInfo;
 
 typedef struct RunInfo {
         uint64_t id, session;
@@ -440,6 +448,8 @@ int session_checkpoint_get(Session *s, uint64_t checkpoint, CheckpointFn fn, voi
 
 typedef int (*BranchFn)(const BranchInfo *b, void *userdata);
 int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void *userdata);
+typedef int (*ForkFn)(const ForkInfo *f, void *userdata);
+int session_forks(Session *s, size_t limit, ForkFn fn, void *userdata);
 /* ---- differences ---- */
 
 typedef struct SessionSide {

@@ -23,6 +23,9 @@ static const StoreMigration migrations[] = {
         { .version = 2, .sql =
 #include "store/state-002.sql.inc"
         },
+        { .version = 3, .sql =
+#include "store/state-003.sql.inc"
+        },
 };
 
 static const StoreStatement statements[_STATE_STATEMENT_MAX] = {

@@ -20,7 +20,7 @@ ID = re.compile(r"\b[0-9a-f]{16}\b")
 
 VERBS = ["start", "stop", "status", "version", "config", "token", "create", "run", "restart", "pause", "resume",
          "stop-session", "kill", "fork", "restore", "archive", "delete", "list", "top", "show", "logs", "events",
-         "messages", "checkpoints", "branches", "diff", "runs", "send", "checkpoint", "variables", "memory", "help"]
+         "messages", "checkpoints", "branches", "diff", "tree", "runs", "send", "checkpoint", "variables", "memory", "help"]
 
 
 @pytest.fixture(scope="module")
