@@ -69,13 +69,10 @@ static int read_to_end(int fd, size_t max, Buf *b) {
         }
 }
 
-int fs_read_file(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_len) {
-        _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+int fd_read_all(int fd, size_t max, char **ret, size_t *ret_len) {
         size_t limit = MIN(max, (size_t) SSIZE_MAX - 1);
         _cleanup_buf_ Buf b = BUF_INIT(limit + 1);
 
-        if (fd < 0)
-                return errno_neg();
         int r = read_to_end(fd, limit, &b);
         if (r < 0)
                 return r;
@@ -84,6 +81,12 @@ int fs_read_file(int dir_fd, const char *path, size_t max, char **ret, size_t *r
                 return -ENOMEM;
         *ret = data;
         return 0;
+}
+
+int fs_read_file(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_len) {
+        _cleanup_close_ int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+        return fd < 0 ? errno_neg() : fd_read_all(fd, max, ret, ret_len);
 }
 
 int fd_write_all(int fd, const void *data, size_t n) {

@@ -11,6 +11,8 @@
 int fs_mkdir_p(const char *path, mode_t mode);
 /* Whole file, at most max bytes (-E2BIG), NUL-terminated. dir_fd may be AT_FDCWD. */
 int fs_read_file(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_len);
+/* The same for an open file, from where it stands. */
+int fd_read_all(int fd, size_t max, char **ret, size_t *ret_len);
 /* Write to a temporary name beside, fsync, rename, fsync the folder. */
 int fs_write_file_atomic(int dir_fd, const char *path, const void *data, size_t n, mode_t mode);
 /* Plain write of a short string to an existing file such as a cgroup attribute. */
