@@ -13,18 +13,65 @@ for body in re.findall(r"^        KEY\((.*?)\),\n", text[text.index("config_tabl
     section, name, env, option, kind, fallback = [s[0] or s[2] for s in strings[:6]]
     doc = re.search(r'\.doc = ((?:\s*"(?:[^"\\]|\\.)*")+)', body)
     doc = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', doc[1])).replace("|", "\\|") if doc else ""
-    rows.append(f"| `{env}` | {f'`{option}`' if option else ''} | {f'`{fallback}`' if fallback else ''} | {doc} |")
+    key = f"`[{section}]` `{name}=`" if section else ""
+    when = "reload" if re.search(r"\.reload = true", body) else "restart"
+    rows.append(f"| {key} | `{env}` | {f'`{option}`' if option else ''} | {f'`{fallback}`' if fallback else ''} | {when} "
+                f"| {doc} |")
 
 page = """# Configuration
 
-Each value has an environment variable; some have an option of `agentd start` too, which wins. Times are spans such as `90s`,
-`5min`, `2h` or plain seconds; sizes take `K`, `M`, `G`. A wrong value is refused at the start with a message that names it.
+A value comes from the first of these places that names it:
 
-| variable | option | default | |
-|---|---|---|---|
+1. an option of `agentd start`;
+2. an environment variable (an empty one counts as absent);
+3. a drop-in: `agentd.conf.d/*.conf` beside the file, in byte order of the names, the last one first;
+4. the file `agentd.conf`;
+5. the default.
+
+Times are spans such as `90s`, `5min`, `2h` or plain seconds; sizes take `K`, `M`, `G`; lists are words with spaces or commas
+between them.
+
+`agentd config` shows each value with its unit and where it came from (`default`, `environment AGENT_RUNTIME_PORT`, `option --port`,
+`/home/me/.agent_runtime/agentd.conf:12`). `agentd config --json` has the same as JSON, `agentd config --example` prints a file with
+every key, and `agentd config --check FILE` says whether a file is right without starting anything.
+
+## The file
+
+```ini
+# ~/.agent_runtime/agentd.conf
+[Daemon]
+Port=9000
+
+[Session]
+CheckpointInterval=30s
+
+[Auth]
+Origins=https://one.example
+Origins=https://two.example
+```
+
+`#` and `;` begin a comment line; a line that ends in a backslash goes on in the next one. A later value replaces an earlier
+one, a list grows; an empty value (`Origins=`) takes back what the files said before it. Paths are absolute or begin with `~/`.
+
+The file is the one that `--config` or `AGENTD_CONFIG` names, and then it must exist. Else it is `agentd.conf` in
+
+- the folder of `CONFIGURATION_DIRECTORY`, which systemd sets for a service with `ConfigurationDirectory=agentd`: `/etc/agentd`;
+- `~/.agent_runtime`;
+- for root, if there is none in `~/.agent_runtime`: `/etc/agentd`.
+
+An unknown section or key, a wrong value, or a file that everybody may write to stops the start with exit status 2 and one line that
+says where it is and what was meant: `agentd.conf:3: unknown key Prt= in [Daemon], did you mean Port=?`. Values are checked even if
+another place overrides them. Clients (`agentd list` and so on) say it and go on with what is right.
+
+## All keys
+
+*Change* says what makes a new value of a running daemon count: a reload or a restart.
+
+| key | variable | option | default | change | |
+|---|---|---|---|---|---|
 """ + "\n".join(rows) + """
 
-The command line finds the daemon by the same variables: with `AGENT_RUNTIME_DB` (or `AGENTD_RUNTIME_DIR`) set for the daemon, set it
+The command line finds the daemon by the same file, variables and options: with `AGENT_RUNTIME_DB` (or `AGENTD_RUNTIME_DIR`) set for the daemon, set it
 for the client too. `AGENTD_URL` and `AGENTD_TOKEN` make the client use TCP and a token instead of the unix socket.
 
 ## What is in the data folder

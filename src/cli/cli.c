@@ -17,6 +17,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "cli/verbs.h"
 
 void cli_init(Cli *c) {
         const char *term = getenv("TERM");
@@ -37,8 +38,7 @@ void cli_done(Cli *c) {
         *c = (Cli){};
 }
 
-/* Options in the order of config_table; free() the vector, not the texts. */
-static const char **config_options(const Cli *c) {
+const char **cli_config_options(const Cli *c) {
         const char **options = calloc(config_table_size, sizeof(*options));
 
         if (!options)
@@ -53,16 +53,22 @@ static bool is_own_daemon(const Cli *c) {
         return c->verb->flags & VERB_CONFIG && c->n_args == 0;
 }
 
+static bool starts_daemon(const Cli *c) {
+        return is_own_daemon(c) && c->verb->run == verb_start;
+}
+
 int cli_configure(Cli *c) {
-        _cleanup_free_ const char **options = config_options(c);
+        _cleanup_free_ const char **options = cli_config_options(c);
         _cleanup_free_ char *message = NULL;
         const char *url = getenv("AGENTD_URL"), *host = cli_option(c, "host"),
                    *port = cli_option(c, "port");
 
-        int r = config_load(&c->config, options, NULL, &message);
+        int r = config_load(&c->config, options, starts_daemon(c) ? 0 : CONFIG_LENIENT, &message);
         if (r < 0)
                 return cli_error(c, CLI_USAGE, "%s",
                                  message ? message : "the configuration cannot be read");
+        if (message && c->verb->run != verb_config)
+                cli_note(c, "agentd: %s (not taken up)", message);
         if (!is_own_daemon(c) && (host || port))
                 c->url = cli_text(c, strchr(host ?: "", ':') ? "http://[%s]:%u" : "http://%s:%u",
                                   host ?: "127.0.0.1", (unsigned) c->config.port);

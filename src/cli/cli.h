@@ -83,8 +83,11 @@ struct Cli {
 
 void cli_init(Cli *c);
 void cli_done(Cli *c);
-/* Reads the configuration and decides how the daemon is reached. */
+/* Reads the configuration and decides how the daemon is reached. Only `agentd start` fails because
+ * of a wrong configuration file; other verbs say so and go on with what is right in it. */
 int cli_configure(Cli *c);
+/* The options that were given, in the order of config_table, for config_load(); free() the vector, not the texts. */
+const char **cli_config_options(const Cli *c);
 
 /* ---- the command ---- */
 

@@ -57,13 +57,13 @@ static uint64_t max_runs(const DaemonConfig *config) {
         return MAX((uint64_t) 1, MIN((uint64_t) (spare / FDS_PER_RUN), (uint64_t) RUNS_MAX_AUTO));
 }
 
-/* What was given on the command line, and every path. */
+/* What was given on the command line, paths absolute. */
 static int add_daemon_arguments(Cli *c, char ***argv) {
         int r = 0;
 
         for (size_t i = 0; i < config_table_size && r >= 0; i++) {
                 const ConfigDef *k = &config_table[i];
-                if (!k->option || (k->type != CONFIG_PATH && !cli_option(c, k->option + 2)))
+                if (!k->option || !cli_option(c, k->option + 2))
                         continue;
                 _cleanup_free_ char *value = config_value_to_string(&c->config, i);
                 if (!value)
@@ -75,9 +75,28 @@ static int add_daemon_arguments(Cli *c, char ***argv) {
         return r;
 }
 
+/* The environment with its paths absolute. */
+static int make_environment(const Cli *c, char ***ret) {
+        _cleanup_strv_ char **env = strv_copy(environ);
+
+        if (!env)
+                return -ENOMEM;
+        for (size_t i = 0; i < config_table_size; i++) {
+                const ConfigDef *k = &config_table[i];
+                if (k->type != CONFIG_PATH || !str_startswith(c->config.sources[i], "environment "))
+                        continue;
+                _cleanup_free_ char *value = config_value_to_string(&c->config, i);
+                int r = value ? strv_env_set(&env, k->env, value) : -ENOMEM;
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(env);
+        return 0;
+}
+
 int launch_prepare(Cli *c, const Listeners *l, Launch *ret) {
         _cleanup_free_ char *keeper = NULL, *daemon = NULL, *log = NULL;
-        _cleanup_strv_ char **argv = NULL;
+        _cleanup_strv_ char **argv = NULL, **env = NULL;
 
         int r = find_program(c, "agentd-keeper", &keeper);
         if (r == 0)
@@ -89,7 +108,7 @@ int launch_prepare(Cli *c, const Listeners *l, Launch *ret) {
             strv_extendf(&argv, "--max-runs=%llu", (unsigned long long) max_runs(&c->config)) < 0 ||
             strv_extendf(&argv, "--listen-fds=%zu", l->n) < 0 ||
             strv_extendf(&argv, "--daemon=%s", daemon) < 0 || strv_extend(&argv, "--") < 0 ||
-            add_daemon_arguments(c, &argv) < 0)
+            add_daemon_arguments(c, &argv) < 0 || make_environment(c, &env) < 0)
                 cli_out_of_memory();
         log = path_join(c->config.data_dir, "agentd.log");
         if (!log)
@@ -97,6 +116,7 @@ int launch_prepare(Cli *c, const Listeners *l, Launch *ret) {
         *ret = (Launch){
                 .keeper = TAKE_PTR(keeper),
                 .argv = TAKE_PTR(argv),
+                .env = TAKE_PTR(env),
                 .lock_fd = -EBADF,
                 .log = TAKE_PTR(log),
         };
@@ -106,6 +126,7 @@ int launch_prepare(Cli *c, const Listeners *l, Launch *ret) {
 void launch_done(Launch *l) {
         free(l->keeper);
         strv_free(l->argv);
+        strv_free(l->env);
         free(l->log);
         l->lock_fd = fd_close(l->lock_fd);
         *l = (Launch){ .lock_fd = -EBADF };
@@ -149,7 +170,7 @@ int launch_exec(Cli *c, Launch *launch, Listeners *l) {
         if (r < 0)
                 return failed(c, launch, r);
         (void) fflush(stdout);
-        (void) execv(launch->keeper, launch->argv);
+        (void) execve(launch->keeper, launch->argv, launch->env);
         return failed(c, launch, errno_neg());
 }
 
@@ -179,7 +200,7 @@ static int spawn(const Cli *c, const Launch *launch, pid_t *ret) {
         if (r == 0)
                 r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
         if (r == 0)
-                r = posix_spawn(ret, launch->keeper, &actions, &attr, launch->argv, environ);
+                r = posix_spawn(ret, launch->keeper, &actions, &attr, launch->argv, launch->env);
         return -r;
 }
 

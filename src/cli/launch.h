@@ -8,8 +8,9 @@
 typedef struct Launch {
         char *keeper; /* path */
         char **argv;  /* of the keeper */
-        int lock_fd;  /* is handed on, so that it stays locked as long as the keeper lives */
-        char *log;    /* path; where a keeper in the background writes to */
+        char **env;
+        int lock_fd; /* is handed on, so that it stays locked as long as the keeper lives */
+        char *log;   /* path; where a keeper in the background writes to */
 } Launch;
 
 /* Finds the helper programs and writes the keeper's command line. */

@@ -20,6 +20,7 @@ const CliOption global_options[] = {
         { "quiet", 'q', NULL, "print less: only ids of what is listed or made" },
         { "host", 0, "HOST", "reach the daemon by TCP at this address" },
         { "port", 0, "PORT", "reach the daemon by TCP at this port" },
+        { "config", 0, "FILE", "the daemon of this agentd.conf" },
         { "db", 0, "FILE", "the daemon of this database" },
         { "data-dir", 0, "DIR", "the daemon of this data folder" },
         { "runtime-dir", 0, "DIR", "the daemon of this runtime folder" },

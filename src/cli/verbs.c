@@ -17,6 +17,11 @@ static const CliOption stop_options[] = {
         { "all", 'a', NULL, "stop all sessions first, so that no agent is kept" },
         {},
 };
+static const CliOption config_options[] = {
+        { "check", 0, NULL, "say whether FILE (default: agentd.conf) is right, with its drop-ins" },
+        { "example", 0, NULL, "print an agentd.conf with every key commented out" },
+        {},
+};
 static const CliOption create_options[] = {
         { "name", 0, "NAME", "what people call it" },
         { "model", 0, "MODEL", "the model's name" },
@@ -137,8 +142,8 @@ const Verb verb_table[] = {
         { "start", NULL, "The daemon", "[SESSION]", 0, 1, VERB_CONFIG | VERB_SLOW, start_options,
           "start agentd, or a session that was created",
           "Without a session this becomes the daemon, in the foreground unless --detach.\n"
-          "Its configuration comes from these options, else from the environment\n"
-          "(`agentd config` shows both), else from defaults.",
+          "Its configuration comes from these options, else from the environment, else from\n"
+          "agentd.conf, else from defaults; `agentd config` shows it.",
           "agentd start --detach --port 9000", verb_start },
         { "stop", NULL, "The daemon", "[SESSION]", 0, 1, VERB_SLOW, stop_options,
           "stop agentd, keeping agents running, or a session",
@@ -151,9 +156,11 @@ const Verb verb_table[] = {
           "agentd status reader", verb_status },
         { "version", NULL, "The daemon", "", 0, 0, 0, NULL, "show versions and process ids", NULL,
           "agentd version --json", verb_version },
-        { "config", NULL, "The daemon", "", 0, 0, VERB_CONFIG, NULL,
+        { "config", NULL, "The daemon", "[FILE]", 0, 1, VERB_CONFIG, config_options,
           "show each setting and where it came from",
-          "As `agentd start` would find it here and now.", "agentd config --json", verb_config },
+          "As `agentd start` would find it here and now. Options win over the\n"
+          "environment, that over agentd.conf.d/*.conf, those over agentd.conf.",
+          "agentd config --check ./agentd.conf", verb_config },
         { "token", NULL, "The daemon", "create|list|revoke [TOKEN]", 1, 2, 0, token_options,
           "make, list and revoke API tokens", "The secret is printed once and is stored nowhere.",
           "agentd token create --scope read --expires 30d", verb_token },

@@ -7,6 +7,7 @@
 #include "contract/contract.h"
 
 typedef struct DaemonConfig {
+        char *file;      /* AGENTD_CONFIG: the configuration file; it need not exist */
         char *db;        /* AGENT_RUNTIME_DB: path or URL of state.db */
         char *memory_db; /* AGENT_RUNTIME_MEMORY_DB */
         char *host;      /* AGENT_RUNTIME_HOST */
@@ -33,6 +34,10 @@ typedef struct DaemonConfig {
         usec_t events_age_usec;
         uint64_t workspace_file_max;
         char *log_level; /* error warning notice info debug */
+
+        char **sources; /* where each value came from, in the order of config_table: "default",
+                         * "environment AGENT_RUNTIME_PORT", "option --port", "/path/agentd.conf:12" */
+        char **files;   /* that were read; NULL: none */
 } DaemonConfig;
 
 extern const ConfigDef config_table[];
@@ -41,12 +46,40 @@ extern const size_t config_table_size;
 /* -EINVAL if that name is no variable of ours. */
 int config_index_by_env(const char *env, size_t *ret);
 
-/* Fills *ret from defaults and the environment (an empty variable counts as absent); options[i]
- * (NULL: not given) wins, in the order of config_table. origins[i] (may be NULL) is set to
- * "default", "environment" or "option". -EINVAL with *ret_message naming the value. */
-int config_load(DaemonConfig *ret, const char *const *options, const char **origins, char **ret_message);
+enum {
+        /* What is wrong in a file is left out and everything else counts; for clients, which are
+         * not to fail because of a file that the running daemon has not read yet. */
+        CONFIG_LENIENT = 1 << 0,
+};
+
+/* Fills *ret. For each key the first of these that says something counts: options[i] (NULL: not
+ * given; options may be NULL), in the order of config_table; the environment (an empty variable
+ * counts as absent); the drop-ins FILE.d/?*.conf, in byte order, the last one first; the file; the
+ * default. Lists of several files are one list, an empty value in a file takes back what was said
+ * before.
+ *
+ * The file is that of --config or AGENTD_CONFIG, which must exist, else agentd.conf in:
+ * CONFIGURATION_DIRECTORY if a service manager set it for agentd; ~/.agent_runtime; for root
+ * without that one, /etc/agentd.
+ *
+ * -EINVAL with *ret_message naming the place and the value, -ENOMEM. With CONFIG_LENIENT
+ * *ret_message may be set beside success. */
+int config_load(DaemonConfig *ret, const char *const *options, unsigned flags, char **ret_message);
 void config_done(DaemonConfig *c);
 /* The value as text, as it would be written again; for `agentd config`. NULL: out of memory. */
 char *config_value_to_string(const DaemonConfig *c, size_t index);
+/* What kind of value it is, for people: "time", "bytes", "number", "path", "text", "words", "yes or no". */
+const char *config_unit(const ConfigDef *k);
+/* False also if memory is short. */
+bool config_value_differs(const DaemonConfig *a, const DaemonConfig *b, size_t index);
+/* {"file", "files", "error", "keys": [{"section", "key", "variable", "option", "value", "unit",
+ * "origin", "default", "reload", "changed_to", "changed_by", "doc"}…]}. next: what a start would
+ * use now (NULL: the same); error: why that cannot be said, or NULL. */
+void config_write_json(JsonWriter *w,
+                       const DaemonConfig *c,
+                       const DaemonConfig *next,
+                       const char *error);
+/* agentd.conf with every key commented out. */
+void config_write_example(Buf *out);
 /* RUNTIME/agentd.sock */
 char *config_socket_path(const DaemonConfig *c);

@@ -5,7 +5,10 @@
  * memory.db is beside state.db unless said otherwise: with nothing set that is the original's
  * ~/.agent_runtime/memory.db, and who moves AGENT_RUNTIME_DB alone moves all data, instead of leaving half of
  * it in the home folder. Options exist for what one may want to say on a command line; all others are
- * for the environment of a service. */
+ * for agentd.conf and the environment of a service.
+ *
+ * `reload` is for keys that src/daemon/reload.c hands to a room which takes them up while it runs. What is
+ * bound to a file that is open, a socket that listens or a table of the keeper waits for a restart. */
 
 #include <stddef.h>
 
@@ -21,6 +24,14 @@
 #define GIB ((uint64_t) 1 << 30)
 
 const ConfigDef config_table[] = {
+        KEY(NULL,
+            "File",
+            "AGENTD_CONFIG",
+            "--config",
+            CONFIG_PATH,
+            NULL,
+            file,
+            .doc = "the configuration file; default: agentd.conf in ~/.agent_runtime, of a service in /etc/agentd"),
         KEY("Daemon",
             "Database",
             "AGENT_RUNTIME_DB",
@@ -64,6 +75,7 @@ const ConfigDef config_table[] = {
             "60",
             checkpoint_interval_usec,
             .max = 3650 * USEC_PER_DAY,
+            .reload = true,
             .doc = "time between automatic checkpoints of a running session that changed; 0: none"),
         KEY("Session",
             "Timeout",
@@ -73,6 +85,7 @@ const ConfigDef config_table[] = {
             "3600",
             session_timeout_usec,
             .max = 3650 * USEC_PER_DAY,
+            .reload = true,
             .doc = "a session stopped for longer is archived; 0: never"),
         KEY("Daemon",
             "DataDir",
@@ -98,6 +111,7 @@ const ConfigDef config_table[] = {
             "info",
             log_level,
             .values = "error|warning|notice|info|debug",
+            .reload = true,
             .doc = "how much the daemon's own log says"),
         KEY("Supervision",
             "Cgroup",
@@ -126,6 +140,7 @@ const ConfigDef config_table[] = {
             start_parallel,
             .min = 1,
             .max = 4096,
+            .reload = true,
             .doc = "agents being started at once"),
         KEY("Auth",
             "Loopback",
@@ -135,6 +150,7 @@ const ConfigDef config_table[] = {
             "user",
             loopback,
             .values = "user|token",
+            .reload = true,
             .doc = "over TCP from this machine: user: the daemon's own user needs no token; token: everybody does"),
         KEY("Auth",
             "Hosts",
@@ -143,6 +159,7 @@ const ConfigDef config_table[] = {
             CONFIG_LIST,
             "",
             hosts,
+            .reload = true,
             .doc = "further names of this machine in Host headers"),
         KEY("Auth",
             "Origins",
@@ -151,6 +168,7 @@ const ConfigDef config_table[] = {
             CONFIG_LIST,
             "",
             origins,
+            .reload = true,
             .doc = "origins of web pages that may use the API (CORS), e.g. https://example.org"),
         KEY("Limits",
             "Body",
@@ -161,6 +179,7 @@ const ConfigDef config_table[] = {
             body_max,
             .min = 1024,
             .max = GIB,
+            .reload = true,
             .doc = "bytes of one request body"),
         KEY("Limits",
             "BodyMemory",
@@ -171,6 +190,7 @@ const ConfigDef config_table[] = {
             body_memory_max,
             .min = 65536,
             .max = 64 * GIB,
+            .reload = true,
             .doc = "bytes of all request bodies under way"),
         KEY("Limits",
             "Connections",
@@ -191,6 +211,7 @@ const ConfigDef config_table[] = {
             connections_per_ip,
             .min = 1,
             .max = 1000000,
+            .reload = true,
             .doc = "open connections of one remote address"),
         KEY("Limits",
             "IdleTimeout",
@@ -201,6 +222,7 @@ const ConfigDef config_table[] = {
             idle_timeout_usec,
             .min = USEC_PER_SEC,
             .max = USEC_PER_DAY,
+            .reload = true,
             .doc = "a connection without progress is closed"),
         KEY("Limits",
             "RequestTimeout",
@@ -211,6 +233,7 @@ const ConfigDef config_table[] = {
             request_timeout_usec,
             .min = USEC_PER_SEC,
             .max = USEC_PER_DAY,
+            .reload = true,
             .doc = "a request must have arrived whole by then"),
         KEY("Limits",
             "Sessions",
@@ -221,6 +244,7 @@ const ConfigDef config_table[] = {
             sessions_max,
             .min = 1,
             .max = UINT32_MAX,
+            .reload = true,
             .doc = "sessions of one namespace"),
         KEY("Limits",
             "Message",
@@ -231,6 +255,7 @@ const ConfigDef config_table[] = {
             message_max,
             .min = 1024,
             .max = GIB,
+            .reload = true,
             .doc = "bytes of one message"),
         KEY("Limits",
             "IdempotencyAge",
@@ -260,6 +285,7 @@ const ConfigDef config_table[] = {
             memory_window,
             .min = 1,
             .max = 1000,
+            .reload = true,
             .doc = "messages of short-term memory"),
         KEY("Retention",
             "Events",
@@ -270,6 +296,7 @@ const ConfigDef config_table[] = {
             events_max,
             .min = 1000,
             .max = 1000000000,
+            .reload = true,
             .doc = "events kept"),
         KEY("Retention",
             "EventsAge",
@@ -280,6 +307,7 @@ const ConfigDef config_table[] = {
             events_age_usec,
             .min = USEC_PER_MINUTE,
             .max = 3650 * USEC_PER_DAY,
+            .reload = true,
             .doc = "events are kept so long"),
         KEY("Workspace",
             "FileMax",
@@ -290,6 +318,7 @@ const ConfigDef config_table[] = {
             workspace_file_max,
             .min = 1024,
             .max = 4 * GIB,
+            .reload = true,
             .doc = "larger files are not recorded in checkpoints"),
 };
 const size_t config_table_size = ELEMENTSOF(config_table);

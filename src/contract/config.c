@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-/* From the table of keys to the struct: option, else environment, else default, each text through
- * one reader per type. What a key derives from others (data folder, runtime folder, memory.db)
- * comes after all texts were read.
+/* From the table of keys to the struct: what was said about each key is collected first, from the least
+ * to the most particular place (files, environment, options), then the last word of each is read. What a key
+ * derives from others (data folder, runtime folder, memory.db) comes after all texts were read.
  *
  * A wrong value stops the start: a daemon that silently uses another database or another port than
  * it was told is worse than none. Messages name where the value came from, the value, and what is
@@ -13,7 +13,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
-#include "contract/config-keys.h"
+#include "contract/config-internal.h"
 
 static void *member(const ConfigDef *k, DaemonConfig *c) {
         return (uint8_t *) c + k->offset;
@@ -23,163 +23,121 @@ static const void *member_const(const ConfigDef *k, const DaemonConfig *c) {
         return (const uint8_t *) c + k->offset;
 }
 
-/* ---- readers: 0, -ENOMEM, or -EINVAL ---- */
+/* ---- what was said ---- */
 
-static bool is_word(const char *values, const char *s) {
-        size_t n = strlen(s);
-
-        for (const char *p = values; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-                if (strncmp(p, s, n) == 0 && (p[n] == '|' || p[n] == '\0'))
-                        return true;
-        return false;
+static void free_each(char **texts) {
+        for (size_t i = 0; texts && i < config_table_size; i++)
+                free(texts[i]);
+        free(texts);
 }
 
-static int set_string(char **to, char *value) {
-        if (!value)
+static void texts_done(ConfigTexts *t) {
+        free_each(t->texts);
+        free_each(t->origins);
+        strv_free(t->files);
+        free(t->complaint);
+}
+
+static int texts_init(ConfigTexts *t, unsigned flags) {
+        *t = (ConfigTexts){
+                .texts = calloc(config_table_size, sizeof(char *)),
+                .origins = calloc(config_table_size, sizeof(char *)),
+                .flags = flags,
+        };
+        return t->texts && t->origins ? 0 : -ENOMEM;
+}
+
+int config_say(ConfigTexts *t, size_t index, const char *text, const char *origin) {
+        _cleanup_free_ char *text_copy = text ? strdup(text) : NULL;
+        _cleanup_free_ char *origin_copy = origin ? strdup(origin) : NULL;
+
+        if ((text && !text_copy) || (origin && !origin_copy))
                 return -ENOMEM;
-        free(*to);
-        *to = value;
+        free(t->texts[index]);
+        free(t->origins[index]);
+        t->texts[index] = TAKE_PTR(text_copy);
+        t->origins[index] = TAKE_PTR(origin_copy);
         return 0;
 }
 
-static int read_string(const ConfigDef *k, const char *text, void *to) {
-        if (k->values && !is_word(k->values, text))
-                return -EINVAL;
-        return set_string(to, strdup(text));
+static int say_from(ConfigTexts *t, size_t index, const char *text, const char *place, const char *name) {
+        _cleanup_free_ char *origin = str_printf("%s %s", place, name);
+
+        return origin ? config_say(t, index, text, origin) : -ENOMEM;
 }
 
-static int read_path(const ConfigDef *k, const char *text, void *to) {
-        char *path;
+/* What the environment or an option says about one key, if anything. */
+static int hear(ConfigTexts *t, size_t i, const char *const *options) {
+        const ConfigDef *k = &config_table[i];
+        const char *env = getenv(k->env);
+        int r = 0;
 
-        if (strstr(text, "://") || (k->values && is_word(k->values, text)))
-                return set_string(to, strdup(text));
-        int r = path_absolute(text, &path);
-        return r < 0 ? r : set_string(to, path);
+        if (!str_isempty(env))
+                r = say_from(t, i, env, "environment", k->env);
+        if (r >= 0 && options && options[i])
+                r = say_from(t, i, options[i], "option", k->option);
+        return r;
 }
 
-static int check_range(const ConfigDef *k, uint64_t v) {
-        return (k->min || k->max) && (v < k->min || v > k->max) ? -EINVAL : 0;
-}
-
-static int read_uint(const ConfigDef *k, const char *text, void *to) {
-        uint64_t v;
-
-        if (str_to_u64(text, &v) < 0 || check_range(k, v) < 0)
-                return -EINVAL;
-        *(uint64_t *) to = v;
+size_t config_index_of_file(void) {
+        for (size_t i = 0; i < config_table_size; i++)
+                if (config_table[i].offset == offsetof(DaemonConfig, file))
+                        return i;
+        assert(false);
         return 0;
 }
 
-static int read_size(const ConfigDef *k, const char *text, void *to) {
-        uint64_t v;
+static int hear_files(ConfigTexts *t, const char *const *options, DaemonConfig *c) {
+        size_t i = config_index_of_file();
+        _cleanup_free_ char *path = NULL;
 
-        if (str_to_size(text, &v) < 0 || check_range(k, v) < 0)
-                return -EINVAL;
-        *(uint64_t *) to = v;
-        return 0;
+        int r = hear(t, i, options);
+        if (r >= 0 && t->texts[i])
+                r = path_absolute(t->texts[i], &path);
+        else if (r >= 0)
+                r = config_default_file(&path);
+        if (r < 0 && r != -ENOENT)
+                return r;
+        if (!path) /* no home, and no other place was named */
+                return 0;
+        r = config_read_files(t, path, t->texts[i] != NULL);
+        c->file = TAKE_PTR(path);
+        return r;
 }
 
-static int read_span(const ConfigDef *k, const char *text, void *to) {
-        usec_t v;
+static int hear_all(ConfigTexts *t, const char *const *options, DaemonConfig *c) {
+        int r = hear_files(t, options, c);
 
-        if (clock_parse_span(text, &v) < 0 || check_range(k, v) < 0)
-                return -EINVAL;
-        *(usec_t *) to = v;
-        return 0;
+        for (size_t i = 0; i < config_table_size && r >= 0; i++)
+                r = hear(t, i, options);
+        return r;
 }
 
-static int read_bool(const ConfigDef *k, const char *text, void *to) {
-        return str_to_bool(text, to);
+/* ---- from texts to values ---- */
+
+/* "Port=", "AGENT_RUNTIME_PORT=", "--port ", as the value was written; files were checked before. */
+static char *name_of_place(const ConfigDef *k, const char *origin) {
+        if (str_startswith(origin, "option "))
+                return str_printf("%s ", k->option);
+        return str_printf("%s=", k->env);
 }
 
-static int read_list(const ConfigDef *k, const char *text, void *to) {
-        static const char separators[] = " \t\n,";
-        _cleanup_strv_ char **list = NULL;
-        _cleanup_free_ char *copy = strdup(text);
-        char *state = NULL;
+static int take_text(ConfigTexts *t, size_t i, DaemonConfig *c) {
+        const ConfigDef *k = &config_table[i];
 
-        if (!copy)
-                return -ENOMEM;
-        for (char *w = strtok_r(copy, separators, &state); w; w = strtok_r(NULL, separators, &state)) {
-                int r = strv_extend(&list, w);
-                if (r < 0)
-                        return r;
+        if (!t->origins[i]) {
+                t->origins[i] = strdup("default");
+                if (!t->origins[i])
+                        return -ENOMEM;
         }
-        strv_free(*(char ***) to);
-        *(char ***) to = TAKE_PTR(list);
-        return 0;
-}
-
-typedef int (*ReadFunction)(const ConfigDef *k, const char *text, void *to);
-
-static const ReadFunction readers[] = {
-        [CONFIG_STRING] = read_string, [CONFIG_PATH] = read_path, [CONFIG_UINT] = read_uint,
-        [CONFIG_SIZE] = read_size,     [CONFIG_SPAN] = read_span, [CONFIG_BOOL] = read_bool,
-        [CONFIG_LIST] = read_list,
-};
-
-/* ---- messages ---- */
-
-static char *describe_range(const ConfigDef *k) {
-        char least[64], most[64];
-
-        if (k->type == CONFIG_UINT)
-                return str_printf("a number from %llu to %llu", (unsigned long long) k->min,
-                                  (unsigned long long) k->max);
-        if (k->type == CONFIG_SIZE)
-                return str_printf("bytes from %llu to %llu, with K, M or G if you like",
-                                  (unsigned long long) k->min, (unsigned long long) k->max);
-        (void) clock_format_span(k->min, least, sizeof(least));
-        (void) clock_format_span(k->max, most, sizeof(most));
-        return str_printf("seconds, or a time span such as 90s or 5min, from %s to %s", least, most);
-}
-
-static char *describe_allowed(const ConfigDef *k) {
-        _cleanup_free_ char *words = k->values ? strdup(k->values) : NULL;
-
-        switch (k->type) {
-        case CONFIG_UINT:
-        case CONFIG_SIZE:
-        case CONFIG_SPAN:
-                return describe_range(k);
-        case CONFIG_BOOL:
-                return strdup("yes or no");
-        case CONFIG_STRING:
-        case CONFIG_PATH:
-        case CONFIG_LIST:
-                break;
-        }
-        for (char *p = words; p && (p = strchr(p, '|'));)
-                *p = ' ';
-        return k->type == CONFIG_STRING && words ? str_printf("one of: %s", words) : strdup("a path");
-}
-
-static int complain(const ConfigDef *k, bool is_option, const char *text, char **ret_message) {
-        _cleanup_free_ char *allowed = describe_allowed(k);
-
-        if (ret_message)
-                *ret_message = str_printf("%s%s%s: expected %s", is_option ? k->option : k->env,
-                                          is_option ? " " : "=", text,
-                                          allowed ? allowed : "another value");
-        return -EINVAL;
-}
-
-/* ---- all together ---- */
-
-static int load_key(DaemonConfig *c,
-                    const ConfigDef *k,
-                    const char *option,
-                    const char **ret_origin,
-                    char **ret_message) {
-        const char *env = getenv(k->env), *text = option              ? option
-                                                  : !str_isempty(env) ? env
-                                                                      : k->fallback;
-
-        *ret_origin = option ? "option" : !str_isempty(env) ? "environment" : "default";
+        const char *text = t->texts[i] ? t->texts[i] : k->fallback;
         if (!text)
                 return 0;
-        int r = readers[k->type](k, text, member(k, c));
-        return r == -EINVAL ? complain(k, option != NULL, text, ret_message) : r;
+        int r = config_read_value(k, text, c);
+        if (r >= 0)
+                return 0;
+        _cleanup_free_ char *name = name_of_place(k, t->origins[i]);
+        return name ? config_complain(k, name, text, r, &t->complaint) : -ENOMEM;
 }
 
 static bool is_file(const char *db) {
@@ -192,62 +150,71 @@ static char *sibling(const char *path, const char *name) {
         return str_printf("%.*s/%s", slash ? (int) (slash - path) : 0, path, name);
 }
 
-static int derive_data_dir(DaemonConfig *c) {
+static int derive_data_dir(DaemonConfig *c, char **complaint) {
+        static const char fallback[] = "~/.agent_runtime";
+
         assert(c->db); /* has a default */
         if (c->data_dir)
                 return 0;
-        if (!is_file(c->db))
-                return path_absolute("~/.agent_runtime", &c->data_dir);
+        if (!is_file(c->db)) {
+                size_t i = 0;
+                (void) config_index_by_env("AGENTD_DATA_DIR", &i);
+                int r = path_absolute(fallback, &c->data_dir);
+                return r < 0 ? config_complain(&config_table[i], "", fallback, r, complaint) : 0;
+        }
         const char *slash = strrchr(c->db, '/');
-        return set_string(&c->data_dir,
-                          slash == c->db ? strdup("/") : strndup(c->db, (size_t) (slash - c->db)));
+        return config_set_string(&c->data_dir, slash == c->db
+                                                       ? strdup("/")
+                                                       : strndup(c->db, (size_t) (slash - c->db)));
 }
 
-static int derive(DaemonConfig *c) {
-        int r = derive_data_dir(c);
+static int derive(DaemonConfig *c, char **complaint) {
+        int r = derive_data_dir(c, complaint);
 
         if (r >= 0 && !c->memory_db)
-                r = set_string(&c->memory_db, streq(c->db, "memory:") ? strdup(c->db)
-                                              : is_file(c->db)        ? sibling(c->db, "memory.db")
-                                                               : path_join(c->data_dir, "memory.db"));
+                r = config_set_string(&c->memory_db, streq(c->db, "memory:") ? strdup(c->db)
+                                                     : is_file(c->db)
+                                                             ? sibling(c->db, "memory.db")
+                                                             : path_join(c->data_dir, "memory.db"));
         if (r >= 0 && !c->runtime_dir)
-                r = set_string(&c->runtime_dir, path_join(c->data_dir, "run"));
+                r = config_set_string(&c->runtime_dir, path_join(c->data_dir, "run"));
         return r;
 }
 
 /* A socket's address has little room: better said here than as a failed bind(). */
-static int check_socket(const DaemonConfig *c, char **ret_message) {
+static int check_socket(const DaemonConfig *c, char **complaint) {
         _cleanup_free_ char *path = config_socket_path(c);
 
         if (!path)
                 return -ENOMEM;
         if (strlen(path) < sizeof(((struct sockaddr_un *) NULL)->sun_path))
                 return 0;
-        if (ret_message)
-                *ret_message =
-                        str_printf("The path of the socket is too long: %s; set AGENTD_RUNTIME_DIR "
-                                   "to a folder with a shorter name",
-                                   path);
+        free(*complaint);
+        *complaint = str_printf("The path of the socket is too long: %s; set AGENTD_RUNTIME_DIR "
+                                "to a folder with a shorter name",
+                                path);
         return -EINVAL;
 }
 
-int config_load(DaemonConfig *ret, const char *const *options, const char **origins, char **ret_message) {
+int config_load(DaemonConfig *ret, const char *const *options, unsigned flags, char **ret_message) {
         _cleanup_(config_done) DaemonConfig c = {};
-        const char *origin;
+        _cleanup_(texts_done) ConfigTexts t = {};
 
-        for (size_t i = 0; i < config_table_size; i++) {
-                int r = load_key(&c, &config_table[i], options ? options[i] : NULL, &origin,
-                                 ret_message);
-                if (r < 0)
-                        return r;
-                if (origins)
-                        origins[i] = origin;
-        }
-        int r = derive(&c);
+        int r = texts_init(&t, flags);
         if (r >= 0)
-                r = check_socket(&c, ret_message);
+                r = hear_all(&t, options, &c);
+        for (size_t i = 0; i < config_table_size && r >= 0; i++)
+                r = take_text(&t, i, &c);
+        if (r >= 0)
+                r = derive(&c, &t.complaint);
+        if (r >= 0)
+                r = check_socket(&c, &t.complaint);
+        if (ret_message && t.complaint)
+                *ret_message = TAKE_PTR(t.complaint);
         if (r < 0)
                 return r;
+        c.sources = TAKE_PTR(t.origins);
+        c.files = TAKE_PTR(t.files);
         *ret = c;
         c = (DaemonConfig){};
         return 0;
@@ -262,6 +229,8 @@ void config_done(DaemonConfig *c) {
                 else if (k->type == CONFIG_LIST)
                         strv_free(*(char ***) member(k, c));
         }
+        free_each(c->sources);
+        strv_free(c->files);
         *c = (DaemonConfig){};
 }
 
@@ -285,10 +254,21 @@ static char *join_words(char *const *list) {
         return text;
 }
 
+/* For people if that says all of it: it has two units at most. */
+static char *span_to_string(usec_t v) {
+        char text[64];
+        usec_t again;
+
+        (void) clock_format_span(v, text, sizeof(text));
+        if (clock_parse_span(text, &again) >= 0 && again == v)
+                return strdup(text);
+        return str_printf("%llu.%06llus", (unsigned long long) (v / USEC_PER_SEC),
+                          (unsigned long long) (v % USEC_PER_SEC));
+}
+
 char *config_value_to_string(const DaemonConfig *c, size_t index) {
         const ConfigDef *k = &config_table[index];
         const void *v = member_const(k, c);
-        char span[64];
 
         switch (k->type) {
         case CONFIG_STRING:
@@ -298,13 +278,23 @@ char *config_value_to_string(const DaemonConfig *c, size_t index) {
         case CONFIG_SIZE:
                 return str_printf("%llu", (unsigned long long) *(const uint64_t *) v);
         case CONFIG_SPAN:
-                return strdup(clock_format_span(*(const usec_t *) v, span, sizeof(span)));
+                return span_to_string(*(const usec_t *) v);
         case CONFIG_BOOL:
                 return strdup(*(const bool *) v ? "yes" : "no");
         case CONFIG_LIST:
                 return join_words(*(char **const *) v);
         }
         return NULL;
+}
+
+const char *config_unit(const ConfigDef *k) {
+        static const char *const units[] = {
+                [CONFIG_STRING] = "text", [CONFIG_PATH] = "path", [CONFIG_UINT] = "number",
+                [CONFIG_SIZE] = "bytes",  [CONFIG_SPAN] = "time", [CONFIG_BOOL] = "yes or no",
+                [CONFIG_LIST] = "words",
+        };
+
+        return units[k->type];
 }
 
 char *config_socket_path(const DaemonConfig *c) {

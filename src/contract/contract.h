@@ -100,7 +100,7 @@ typedef enum ConfigType {
 } ConfigType;
 
 typedef struct ConfigDef {
-        const char *section; /* of agentd.conf */
+        const char *section; /* of agentd.conf; NULL: cannot be said there */
         const char *name;    /* "CheckpointInterval" */
         const char *env;     /* "AGENT_RUNTIME_CHECKPOINT_INTERVAL" */
         const char *option;  /* "--checkpoint-interval", or NULL */
@@ -108,6 +108,7 @@ typedef struct ConfigDef {
         const char *fallback; /* default as text; NULL: derived from others, see `doc` */
         const char *values; /* allowed words separated by '|', or NULL; for paths: words that are no path */
         uint64_t min, max; /* CONFIG_UINT, CONFIG_SIZE, CONFIG_SPAN (usec); both 0: no limit */
-        size_t offset;     /* into DaemonConfig (daemon/config.h fills it): see config-keys.h */
+        size_t offset;     /* into DaemonConfig: see config-keys.h */
+        bool reload;       /* a running daemon takes a change up; else it needs a restart */
         const char *doc;
 } ConfigDef;

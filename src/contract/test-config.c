@@ -9,6 +9,7 @@
 static int setup(void **state) {
         for (size_t i = 0; i < config_table_size; i++)
                 (void) unsetenv(config_table[i].env);
+        (void) unsetenv("CONFIGURATION_DIRECTORY");
         return setenv("HOME", "/home/somebody", 1);
 }
 
@@ -22,7 +23,7 @@ static size_t key(const char *env) {
 static void load(DaemonConfig *c) {
         _cleanup_free_ char *message = NULL;
 
-        assert_int_equal(config_load(c, NULL, NULL, &message), 0);
+        assert_int_equal(config_load(c, NULL, 0, &message), 0);
         assert_null(message);
 }
 
@@ -74,19 +75,18 @@ static void test_a_database_in_memory_or_elsewhere_keeps_the_default_folder(void
 static void test_an_option_wins_over_the_environment_and_that_over_the_default(void **state) {
         _cleanup_(config_done) DaemonConfig c = {};
         _cleanup_free_ const char **options = calloc(config_table_size, sizeof(char *));
-        _cleanup_free_ const char **origins = calloc(config_table_size, sizeof(char *));
 
         assert_int_equal(setenv("AGENT_RUNTIME_PORT", "1000", 1), 0);
         assert_int_equal(setenv("AGENT_RUNTIME_HOST", "::1", 1), 0);
         assert_int_equal(setenv("AGENTD_LOG_LEVEL", "", 1), 0);
         options[key("AGENT_RUNTIME_PORT")] = "2000";
-        assert_int_equal(config_load(&c, options, origins, NULL), 0);
+        assert_int_equal(config_load(&c, options, 0, NULL), 0);
         assert_int_equal(c.port, 2000);
-        assert_string_equal(origins[key("AGENT_RUNTIME_PORT")], "option");
+        assert_string_equal(c.sources[key("AGENT_RUNTIME_PORT")], "option --port");
         assert_string_equal(c.host, "::1");
-        assert_string_equal(origins[key("AGENT_RUNTIME_HOST")], "environment");
+        assert_string_equal(c.sources[key("AGENT_RUNTIME_HOST")], "environment AGENT_RUNTIME_HOST");
         assert_string_equal(c.log_level, "info");
-        assert_string_equal(origins[key("AGENTD_LOG_LEVEL")], "default");
+        assert_string_equal(c.sources[key("AGENTD_LOG_LEVEL")], "default");
 }
 
 static void test_spans_sizes_and_lists_are_read(void **state) {
@@ -125,7 +125,7 @@ static void test_a_wrong_value_is_named_with_what_is_allowed(void **state) {
                 DaemonConfig c = { .port = 7 };
 
                 assert_int_equal(setenv(rows[i].env, rows[i].value, 1), 0);
-                assert_int_equal(config_load(&c, NULL, NULL, &message), -EINVAL);
+                assert_int_equal(config_load(&c, NULL, 0, &message), -EINVAL);
                 assert_string_equal(message, rows[i].expected);
                 assert_int_equal(c.port, 7); /* untouched */
                 assert_int_equal(unsetenv(rows[i].env), 0);
@@ -141,7 +141,7 @@ static void test_a_socket_path_that_is_too_long_is_refused(void **state) {
         path[0] = '/';
         path[sizeof(path) - 1] = '\0';
         assert_int_equal(setenv("AGENTD_RUNTIME_DIR", path, 1), 0);
-        assert_int_equal(config_load(&c, NULL, NULL, &message), -EINVAL);
+        assert_int_equal(config_load(&c, NULL, 0, &message), -EINVAL);
         assert_non_null(strstr(message, "AGENTD_RUNTIME_DIR"));
 }
 

@@ -88,7 +88,7 @@ static int run(const Arguments *arguments) {
         _cleanup_(daemon_freep) Daemon *d = NULL;
         int fds[LISTEN_FDS_MAX];
 
-        int r = config_load(&config, arguments->options, NULL, &message);
+        int r = config_load(&config, arguments->options, 0, &message);
         if (r < 0)
                 return log_error(r, "%s", message ? message : "Bad configuration");
         log_set_level(level_from_string(config.log_level));

@@ -105,10 +105,10 @@ def test_without_a_daemon_every_verb_says_how_to_start_it(nobody, args):
 
 
 def test_config_says_where_a_value_comes_from(nobody):
-    rows = json.loads(good(nobody.cli("config", "--port", "9", "--json")))
+    rows = json.loads(good(nobody.cli("config", "--port", "9", "--json")))["keys"]
     by_name = {r["variable"]: r for r in rows}
-    assert by_name["AGENT_RUNTIME_PORT"]["origin"] == "option"
-    assert by_name["AGENT_RUNTIME_DB"]["origin"] == "environment"
+    assert by_name["AGENT_RUNTIME_PORT"]["origin"] == "option --port"
+    assert by_name["AGENT_RUNTIME_DB"]["origin"] == "environment AGENT_RUNTIME_DB"
     assert by_name["AGENT_RUNTIME_SESSION_TIMEOUT"]["origin"] == "default"
 
 

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+
+/* `agentd config`: what a daemon runs with, or would. Both come as the same JSON, from GET /config
+ * or made here by the same function, so there is one way to print it.
+ *
+ * With options of the configuration on the command line the question is what a start with them
+ * would do, not what runs now; those that only say which daemon is meant (--db and the like) do not
+ * count as such. */
+
+#include <stdio.h>
+
+#include "base/str.h"
+#include "cli/ask.h"
+#include "cli/table.h"
+#include "cli/verbs.h"
+
+#define TEXT_BYTES ((size_t) 1 << 20)
+
+/* What is in effect, and for what was changed since, what to do to have it. */
+static char *note_of(Cli *c, JsonSpan key) {
+        JsonSpan changed = json_get(key, "changed_to");
+        bool reload = streq(cli_member(c, key, "reload"), "true");
+
+        if (!json_is(changed, JSON_KIND_STRING))
+                return cli_text(c, "%s", reload ? "" : "at a restart");
+        return cli_text(c, "now %s (%s): %s", cli_value(c, changed), cli_member(c, key, "changed_by"),
+                        reload ? "agentd reload" : "needs a restart");
+}
+
+static void print_table(Cli *c, JsonSpan config) {
+        JsonSpan key;
+        Table t;
+
+        table_init(&t, c, "VARIABLE|VALUE|UNIT|FROM|CHANGES|MEANING");
+        JsonIter it = json_iter(json_get(config, "keys"));
+        while (json_next(&it, NULL, &key)) {
+                char *from = cli_member(c, key, "origin");
+                bool changed = json_is(json_get(key, "changed_to"), JSON_KIND_STRING);
+
+                table_add(&t, cli_member(c, key, "variable"), NULL);
+                table_add(&t, cli_member(c, key, "value"), NULL);
+                table_add(&t, cli_member(c, key, "unit"), NULL);
+                table_add(&t, from, streq(from, "default") ? NULL : "32");
+                table_add(&t, note_of(c, key), changed ? "33" : NULL);
+                table_add(&t, cli_member(c, key, "doc"), NULL);
+        }
+        table_print(&t);
+        table_done(&t);
+}
+
+static int print_config(Cli *c, JsonSpan config) {
+        JsonSpan error = json_get(config, "error");
+
+        if (c->json)
+                cli_print_json(config);
+        else
+                print_table(c, config);
+        if (json_is(error, JSON_KIND_STRING))
+                cli_note(c, "agentd: %s (not taken up)", cli_value(c, error));
+        return 0;
+}
+
+/* file: NULL: that of the command line, the environment or the default place. */
+static int load(Cli *c, const char *file, DaemonConfig *ret) {
+        _cleanup_free_ const char **options = cli_config_options(c);
+        _cleanup_free_ char *message = NULL;
+
+        for (size_t i = 0; i < config_table_size; i++)
+                if (file && config_table[i].option && streq(config_table[i].option, "--config"))
+                        options[i] = file;
+        if (config_load(ret, options, 0, &message) < 0)
+                return cli_error(c, CLI_USAGE, "%s", message ? message : "out of memory");
+        return 0;
+}
+
+static int show_local(Cli *c) {
+        _cleanup_(config_done) DaemonConfig config = {};
+        _cleanup_buf_ Buf b = BUF_INIT(TEXT_BYTES);
+        JsonWriter w = JSON_WRITER(&b);
+
+        int r = load(c, NULL, &config);
+        if (r != 0)
+                return r;
+        config_write_json(&w, &config, NULL, NULL);
+        if (buf_error(&b) < 0)
+                cli_out_of_memory();
+        return print_config(c, (JsonSpan){ b.data, b.len });
+}
+
+static int check(Cli *c) {
+        _cleanup_(config_done) DaemonConfig config = {};
+
+        int r = load(c, c->n_args > 0 ? c->args[0] : NULL, &config);
+        if (r != 0)
+                return r;
+        for (char *const *f = config.files; f && *f; f++)
+                cli_say(c, "%s is right", *f);
+        if (!config.files)
+                cli_say(c,
+                        "There is no %s; everything comes from options, the environment and defaults",
+                        config.file ? config.file : "agentd.conf");
+        return 0;
+}
+
+static int print_example(void) {
+        _cleanup_buf_ Buf b = BUF_INIT(TEXT_BYTES);
+
+        config_write_example(&b);
+        if (buf_error(&b) < 0)
+                cli_out_of_memory();
+        (void) fputs(b.data, stdout);
+        return 0;
+}
+
+int verb_config(Cli *c) {
+        if (cli_option(c, "example"))
+                return print_example();
+        if (cli_option(c, "check"))
+                return check(c);
+        if (c->n_args > 0)
+                return cli_usage(
+                        c,
+                        "a FILE goes with --check; `agentd config --config FILE` shows what it makes");
+        return show_local(c);
+}
