@@ -95,7 +95,7 @@ static int on_tree(CheckpointJob *job, int r, const uint8_t *tree) {
         if (r >= 0)
                 r = session_run_check(s, job->run);
         else if (job->kind == CHECKPOINT_MANUAL)
-                r = SESSION_E_NOT_DURABLE;
+                r = session_disk_is_full(r) ? r : SESSION_E_NOT_DURABLE;
         else
                 r = 0, tree = NULL; /* better the conversation without its files than nothing */
         return r != 0 ? r : take(s, job, tree);

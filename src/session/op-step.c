@@ -29,6 +29,7 @@ static void on_snapshot(int r, const WorkspaceResult *result, void *userdata) {
 
         if (!op)
                 return;
+        op->snapshot_error = MIN(r, 0);
         if (r >= 0) {
                 memcpy(op->tree, result->tree, sizeof(op->tree));
                 op->has_tree = true;
@@ -41,10 +42,13 @@ void op_snapshot(SessionOp *op, OpStep step) {
 
         op->step = step;
         op->is_busy = true;
-        if (!op->has_tree && !op->has_checkpoint && session_has_files(s) &&
-            workspace_snapshot(s->manager->config.workspace, s->info.namespace_id,
-                               s->info.workspace, on_snapshot, op) >= 0)
-                return;
+        if (!op->has_tree && !op->has_checkpoint && session_has_files(s)) {
+                int r = workspace_snapshot(s->manager->config.workspace, s->info.namespace_id,
+                                           s->info.workspace, on_snapshot, op);
+                if (r >= 0)
+                        return;
+                op->snapshot_error = r;
+        }
         op->is_busy = false;
         step(op, 0);
 }

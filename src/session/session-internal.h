@@ -326,6 +326,11 @@ uint64_t config_add(SessionTxn *t,
 
 /* ---- checkpoint.c, thin.c ---- */
 
+/* Of a negative errno: there is no space, by whatever limit. */
+static inline bool session_disk_is_full(int r) {
+        return r == -ENOSPC || r == -EDQUOT || r == -EFBIG;
+}
+
 uint64_t txn_checkpoint(SessionTxn *t, CheckpointKind kind, const char *label, const uint8_t *tree);
 const char *checkpoint_label(CheckpointKind kind);
 /* Deletes in t the automatic ones that the rules no longer keep. */
@@ -423,6 +428,7 @@ struct SessionOp {
         RequestKey key;
         bool awaits_end, awaits_freeze;
         bool has_tree, has_checkpoint, starts_after;
+        int snapshot_error; /* why has_tree is not set */
         uint8_t tree[WORKSPACE_TREE_SIZE];
         int result_code;
         OpStep step;  /* what is_busy waits for */

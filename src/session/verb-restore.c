@@ -8,7 +8,8 @@
  * and the files are brought there, at the next start if need be. Files first was rejected: a daemon
  * that dies in between would leave files that no checkpoint knows. If bringing the files back
  * fails, the session returns to its old branch and the caller is told; what was written over is in
- * the pre-restore checkpoint.
+ * the pre-restore checkpoint. So nothing is written over when a full or broken disk kept the files
+ * that are there now from being recorded: the restore is refused.
  *
  * A frozen process holds the old conversation in its memory, so it is ended first (the session is
  * parked). */
@@ -136,11 +137,22 @@ static void files_next(SessionOp *op, int r) {
 
 /* ---- the conversation ---- */
 
+static bool would_lose_files(const SessionOp *op) {
+        int r = op->snapshot_error;
+
+        return session_disk_is_full(r) || r == -EIO || r == -EROFS || r == -EAGAIN || r == -ENOMEM;
+}
+
 static void point_recorded(SessionOp *op, int r) {
         bool has_files = op->point.has_tree && session_has_files(op->session);
-        SessionTxn *t = op_txn(op);
+        SessionTxn *t;
 
         (void) r;
+        if (has_files && would_lose_files(op)) {
+                op_finish(op, op->snapshot_error);
+                return;
+        }
+        t = op_txn(op);
         if (!t)
                 return;
         op->has_checkpoint = false;
@@ -165,6 +177,7 @@ void op_go_to_point(SessionOp *op, bool start) {
         }
         op->starts_after = start;
         op->has_checkpoint = op->has_tree = false;
+        op->snapshot_error = 0;
         op_snapshot(op, point_recorded);
 }
 

@@ -30,6 +30,16 @@ struct WorkspaceStream {
         git_odb_stream *git;
 };
 
+/* What a disk said is in errno, or, when cleaning up has set that anew, at the message's end. */
+static int disk_error(int error, const char *message) {
+        static const int known[] = { ENOSPC, EDQUOT, EFBIG, EROFS };
+
+        ARRAY_FOREACH(k, known)
+                if (*k == error || strstr(message, strerror(*k)))
+                        return -*k;
+        return -EIO;
+}
+
 int module_error(int r) {
         const git_error *e = git_error_last();
 
@@ -37,9 +47,9 @@ int module_error(int r) {
                 return -ENOENT;
         if (e && e->klass == GIT_ERROR_NOMEMORY)
                 return -ENOMEM;
-        if (e && e->klass == GIT_ERROR_OS && errno > 0)
+        if (e && e->klass == GIT_ERROR_OS && errno > 0 && errno != ENOENT)
                 return -errno;
-        return -EIO;
+        return e && e->message ? disk_error(errno, e->message) : -EIO;
 }
 
 static const char *module_error_text(void) {

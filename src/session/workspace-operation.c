@@ -236,8 +236,10 @@ static int apply_noted(Work *w,
                 take_back(w, intent, before, target);
                 return r;
         }
-        w->o->step = "noting the end of the restore";
-        return workspace_intent_remove(w->o->intent_path);
+        /* The files are there now, so that is what is told; a note that cannot be taken away makes
+         * the next start look once more. */
+        (void) workspace_intent_remove(w->o->intent_path);
+        return 0;
 }
 
 static int read_tree(Work *w, const uint8_t *tree, WorkspaceList *ret) {

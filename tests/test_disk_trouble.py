@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""Each call that changes a file fails, in each kind of request: a full, a broken and a read-only disk.
+
+Every kind of request is made once undisturbed, to count its calls to the disk (tests/preload/disk-trouble.c); then the
+first, the second, the third of them fails, alone or with all that follow. Promised each time: the answer is 507 or 503
+and says what to do; what was refused is nowhere to be seen and nothing acknowledged is lost; reading goes on; without a
+restart the same request works when the trouble is over; and after kill -9 the same is there as before it.
+The default run takes a sample, `long` takes every call with every error."""
+import base64
+import errno
+import os
+import random
+import signal
+
+import pytest
+
+from lib import disk as calls
+from lib import preload as libraries
+from lib.agentd import alive, wait_for
+from lib.disk import Disk
+
+ERRORS = {"ENOSPC": (errno.ENOSPC, False), "EIO": (errno.EIO, False), "EROFS": (errno.EROFS, False),
+          "EDQUOT": (errno.EDQUOT, False), "short": (errno.ENOSPC, True)}
+FULL = (errno.ENOSPC, errno.EDQUOT)
+SAMPLES = 6
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    return libraries.build("disk-trouble", tmp_path_factory.mktemp("preload"))
+
+
+@pytest.fixture
+def disk(tmp_path, library):
+    d = Disk(tmp_path / "disk", library)
+    yield d
+    d.heal()
+
+
+@pytest.fixture
+def agentd(make_agentd, disk):
+    yield make_agentd(env=disk.env)
+    disk.heal()
+
+
+def large(seed, n=1_200_000):
+    """A text that does not compress to less than a file of its own."""
+    return base64.b85encode(random.Random(seed).randbytes(n)).decode()
+
+
+class Requests:
+    """One kind of request at a time, on sessions that stay the same."""
+
+    def __init__(self, agentd, folder):
+        self.agentd, self.folder, self.n = agentd, folder, 0
+        self.work = folder / "work"
+        self.work.mkdir()
+        self.write_files()
+        self.s = agentd.create("s", workspace=str(self.work))["session_id"]
+        agentd.api("POST", f"/sessions/{self.s}/messages", {"role": "user", "content": "first"}, expect=201)
+        self.cp = agentd.api("POST", f"/sessions/{self.s}/checkpoints", expect=201).json["checkpoint_id"]
+        self.plain = agentd.create("plain")["session_id"]
+
+    def post(self, path, body=None, method="POST"):
+        return self.agentd.api(method, path, body)
+
+    def write_files(self):
+        for i in range(3):
+            (self.work / f"f{i}").write_text(f"{i} {self.n} {random.random()}\n" * 50)
+
+    def create(self):
+        return self.post("/sessions", {"name": f"new{self.n}", "model": "m", "variables": {"a": 1}})
+
+    def append_small(self):
+        return self.post(f"/sessions/{self.s}/messages", {"role": "user", "content": f"m{self.n}"})
+
+    def append_row(self):
+        return self.post(f"/sessions/{self.s}/messages", {"role": "user", "content": large(self.n, 50_000)})
+
+    def append_file(self):
+        return self.post(f"/sessions/{self.s}/messages", {"role": "user", "content": large(self.n)})
+
+    def variable(self):
+        return self.post(f"/sessions/{self.s}/variables/v", self.n, "PUT")
+
+    def memory(self):
+        return self.post(f"/sessions/{self.s}/memory", {"key": "k", "value": self.n})
+
+    def token(self):
+        return self.post("/tokens", {"name": f"t{self.n}"})
+
+    def prepare_checkpoint(self):
+        self.write_files()
+
+    def checkpoint(self):
+        return self.post(f"/sessions/{self.s}/checkpoints")
+
+    def prepare_restore(self):
+        self.write_files()
+        self.append_small()
+
+    def restore(self):
+        return self.post(f"/sessions/{self.s}/restore", {"checkpoint_id": self.cp})
+
+    def fork(self):
+        return self.post(f"/sessions/{self.s}/fork", {"checkpoint_id": self.cp, "name": f"fork{self.n}",
+                                                      "workspace": str(self.folder / f"fork{self.n}")})
+
+    def prepare_delete(self):
+        self.gone = self.agentd.create("gone")["session_id"]
+
+    def delete(self):
+        return self.post(f"/sessions/{self.gone}", method="DELETE")
+
+    KINDS = ("create", "append_small", "append_row", "append_file", "variable", "memory", "token", "checkpoint", "restore",
+             "fork", "delete")
+
+    def prepare(self, kind):
+        self.n += 1
+        getattr(self, f"prepare_{kind}", lambda: None)()
+
+    def __call__(self, kind):
+        return getattr(self, kind)()
+
+    def files(self, folder=None):
+        return {p.name: p.read_text() for p in sorted((folder or self.work).iterdir())}
+
+    def truth(self):
+        """All that can be read."""
+        a, get = self.agentd, lambda path: self.agentd.api("GET", path, expect=200).json
+        sessions = get("/sessions?messages=all")
+        found = [sessions, get("/tokens"), get("/memory"), get("/events?limit=1000")[-20:]]
+        for s in sessions:
+            path = f"/sessions/{s['session_id']}"
+            found += [get(path + "/checkpoints"), get(path + "/branches"), get(path + "/variables")]
+            found += [m["content"] for m in get(path + "/messages")]
+        assert a.api("GET", f"/sessions/{self.s}/memory").status == 200
+        return found
+
+
+def check_refusal(answer, error, kind):
+    assert answer.status == (507 if error in FULL else 503), (kind, os.strerror(error), answer)
+    body = answer.json
+    assert body["code"] in (("disk_full",) if error in FULL else ("store_failed", "workspace_failed")), (kind, body)
+    assert body["detail"] and body["hint"], (kind, body)
+
+
+def check_truth(requests, kind, before, files, what):
+    """The trouble is over."""
+    if requests.files() == files and requests.truth() == before:
+        return
+    assert kind == "restore", f"{what}: something refused shows"
+    # A restore takes several commits. What it wrote over must be in the checkpoint that it took before.
+    path = f"/sessions/{requests.s}"
+    newest = max(requests.agentd.api("GET", f"{path}/checkpoints", expect=200).json, key=lambda c: c["created_at"])
+    assert newest["kind"] != "manual", (what, newest)
+    aside = requests.folder / f"aside{requests.n}"
+    copy = requests.agentd.api("POST", f"{path}/fork", {"checkpoint_id": newest["checkpoint_id"], "workspace": str(aside)},
+                               expect=201).json
+    assert requests.files(aside) == files, f"{what}: files were written over and are lost"
+    before_messages = next(s["messages"] for s in before[0] if s["session_id"] == requests.s)
+    assert [m["content"] for m in copy["messages"]] == [m["content"] for m in before_messages], what
+
+
+def fail_once_each(agentd, disk, requests, kind, every, say):
+    """How many calls there were and how often the request was refused."""
+    pattern = f"{agentd.data}/*"
+    requests.prepare(kind)
+    assert requests(kind).status < 300
+    requests.prepare(kind)
+    disk.rule.set(pattern, calls.ANY)
+    assert requests(kind).status < 300
+    n = disk.rule.calls
+    assert n >= 2, f"{kind} touches no disk?"
+    numbers = list(range(1, n + 1)) if every else sorted(random.sample(range(1, n + 1), min(n, SAMPLES)))
+    refused = 0
+    for k in numbers:
+        for name in ERRORS if every else random.sample(list(ERRORS), 1):
+            error, is_short = ERRORS[name]
+            last = random.choice((k, calls.FOREVER))
+            requests.prepare(kind)
+            before, files = requests.truth(), requests.files()
+            disk.rule.set(pattern, calls.ANY, error=error, first=k, last=last, is_short=is_short)
+            answer = requests(kind)
+            failures = disk.rule.failures
+            if answer.status >= 300:
+                assert failures > 0
+                check_refusal(answer, error, kind)
+                refused += 1
+                disk.rule.off()
+                check_truth(requests, kind, before, files, f"{kind}, call {k} of {n}, {name}")
+            disk.rule.off()
+            if answer.status < 300 or kind == "fork":  # whose folder may have files now
+                requests.prepare(kind)
+            again = requests(kind)
+            assert again.status < 300, f"{kind} after call {k} of {n} failed with {name}: {again!r}"
+    say(f"{kind}: {n} calls, {refused} of {len(numbers) * (len(ERRORS) if every else 1)} requests refused")
+    return refused
+
+
+def after_a_kill(agentd, requests):
+    before = requests.truth()
+    old = agentd.daemon_pid
+    os.kill(old, signal.SIGKILL)
+    wait_for(lambda: not alive(old), what="the daemon's death")
+    agentd.wait_ready()
+    after = requests.truth()
+    after[3] = before[3]  # the start is an event
+    assert after == before
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.long)], ids=["sample", "every"])
+@pytest.mark.parametrize("kind", Requests.KINDS)
+def test_a_disk_that_fails_at_any_call_loses_and_invents_nothing(agentd, disk, tmp_path, kind, every, capsys):
+    def say(text):
+        with capsys.disabled():
+            print(f"\n      {text}", end="")
+    requests = Requests(agentd, tmp_path)
+    pid = agentd.daemon_pid
+    assert fail_once_each(agentd, disk, requests, kind, every, say) > 0
+    assert agentd.daemon_pid == pid, "the daemon was started again"
+    after_a_kill(agentd, requests)
