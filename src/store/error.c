@@ -5,9 +5,9 @@
  * The callers of the store decide by errno: a full disk is a different answer to a client than a
  * broken one. SQLite knows SQLITE_FULL only for ENOSPC; a quota, a file size limit or a file system
  * that became read-only all arrive as SQLITE_IOERR, and the errno behind it is looked for.
- * sqlite3_system_errno() does not have it when a COMMIT fails (3.40) but what an earlier failure left
- * there; errno itself does, so it is asked first. It may also be left from a call whose failure meant
- * nothing, so only what can stop a write is believed. */
+ * sqlite3_system_errno() does not have it when a COMMIT fails (3.40) but what an earlier failure
+ * left there; errno itself does, so it is asked first. It may also be left from a call whose
+ * failure meant nothing, so only what can stop a write is believed. */
 
 #include <stdarg.h>
 #include <stdio.h>
