@@ -25,6 +25,8 @@ struct SessionView {
         JsonWriter w;
         Buf history; /* tool calls with commas between them */
         bool has_calls;
+        uint64_t message_count;
+        ConfigInfo config; /* for what it has of the history */
 };
 
 /* ---- the head ---- */
@@ -43,7 +45,18 @@ static void write_config(JsonWriter *w, const ConfigInfo *c) {
         json_w_kv_raw(w, "agent", c->agent);
 }
 
-int view_session_head(JsonWriter *w, SessionManager *m, const SessionInfo *i) {
+/* A history of its own holds for the messages it was recorded with, not for a point before their end. */
+static bool has_history(const ConfigInfo *c, uint64_t message_count) {
+        return c->history.p && message_count >= c->history_depth;
+}
+
+static uint64_t tool_call_count(const ConfigInfo *c, const SessionInfo *i) {
+        int64_t extra = has_history(c, i->message_count) ? c->history_extra : 0;
+
+        return i->tool_call_count + (uint64_t) extra;
+}
+
+static int write_head(JsonWriter *w, SessionManager *m, const SessionInfo *i, ConfigInfo *ret) {
         _cleanup_(config_info_done) ConfigInfo config = {};
         int r = session_config(m, i->config, &config);
 
@@ -69,8 +82,16 @@ int view_session_head(JsonWriter *w, SessionManager *m, const SessionInfo *i) {
         json_w_kv_time(w, "restart_at", i->substate == SUBSTATE_BACKOFF ? i->restart_at : 0);
         json_w_kv_id_or_null(w, "last_checkpoint", i->checkpoint);
         json_w_kv_uint(w, "message_count", i->message_count);
-        json_w_kv_uint(w, "tool_call_count", i->tool_call_count);
+        json_w_kv_uint(w, "tool_call_count", tool_call_count(&config, i));
+        if (r >= 0 && ret) {
+                *ret = config;
+                config = (ConfigInfo){};
+        }
         return r;
+}
+
+int view_session_head(JsonWriter *w, SessionManager *m, const SessionInfo *i) {
+        return write_head(w, m, i, NULL);
 }
 
 /* ---- walking messages ---- */
@@ -122,6 +143,7 @@ int session_view_new(SessionView **ret, SessionManager *m, const SessionInfo *i,
                 .info = i,
                 .walk = { .sessions = m, .head = i->head, .limit = messages },
                 .history = BUF_INIT(HISTORY_MAX),
+                .message_count = i->message_count,
         };
         v->again = v->walk;
         *ret = v;
@@ -132,6 +154,7 @@ SessionView *session_view_free(SessionView *v) {
         if (!v)
                 return NULL;
         buf_done(&v->history);
+        config_info_done(&v->config);
         free(v);
         return NULL;
 }
@@ -148,11 +171,17 @@ static void gather_calls(SessionView *v, JsonSpan calls) {
         }
 }
 
+/* Its calls are not in the history that the configuration has. */
+static bool has_calls_of_its_own(const SessionView *v, const NodeInfo *n) {
+        return n->calls.p &&
+               !(has_history(&v->config, v->message_count) && n->depth <= v->config.history_depth);
+}
+
 static int on_message(const NodeInfo *n, void *userdata) {
         SessionView *v = userdata;
 
         view_message(&v->w, n);
-        if (n->calls.p)
+        if (has_calls_of_its_own(v, n))
                 gather_calls(v, n->calls);
         return v->w.buf->len >= API_PIECE;
 }
@@ -162,12 +191,25 @@ static int on_message_calls(const NodeInfo *n, void *userdata) {
         JsonIter it;
         JsonSpan call;
 
-        if (!n->calls.p)
+        if (!has_calls_of_its_own(v, n))
                 return 0;
         it = json_iter(n->calls);
         while (json_next(&it, NULL, &call))
                 json_w_raw(&v->w, call);
         return v->w.buf->len >= API_PIECE;
+}
+
+/* What was recorded apart comes first, if the messages shown reach back to where it ends. */
+static void write_recorded(SessionView *v) {
+        JsonIter it = json_iter(v->config.history);
+        size_t shown = v->again.limit;
+        JsonSpan call;
+
+        if (shown == 0 || !has_history(&v->config, v->message_count) ||
+            v->message_count - v->config.history_depth >= shown)
+                return;
+        while (json_next(&it, NULL, &call))
+                json_w_raw(&v->w, call);
 }
 
 static int write_messages(SessionView *v) {
@@ -178,6 +220,7 @@ static int write_messages(SessionView *v) {
         json_w_array_end(&v->w);
         json_w_key(&v->w, "tool_history");
         json_w_array_begin(&v->w);
+        write_recorded(v);
         return 0;
 }
 
@@ -198,7 +241,7 @@ static int step(SessionView *v) {
 
         switch (v->phase) {
         case PHASE_HEAD:
-                r = view_session_head(&v->w, v->sessions, v->info);
+                r = write_head(&v->w, v->sessions, v->info, &v->config);
                 v->info = NULL;
                 json_w_key(&v->w, "messages");
                 json_w_array_begin(&v->w);

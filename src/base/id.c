@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "base/clock.h"
+#include "base/id-internal.h"
 #include "base/str.h"
 
 #define ID_COUNTER_BITS 22
@@ -31,7 +32,7 @@ uint64_t id_new(void) {
 
         do
                 id = MAX(now, last + 1);
-        while (!atomic_compare_exchange_weak(&last_id, &last, id));
+        while (!atomic_compare_exchange_weak(&last_id, &last, id) || id_alias_is_name(id));
         return id;
 }
 
@@ -43,7 +44,7 @@ void id_set_floor(uint64_t largest_known) {
 }
 
 char *id_format(uint64_t id, char buf[static ID_STRING_SIZE]) {
-        uint64_t big_endian = __builtin_bswap64(id);
+        uint64_t big_endian = __builtin_bswap64(id_alias_name(id));
 
         static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "bytes are swapped below");
         hex_encode(&big_endian, sizeof(big_endian), buf);
@@ -59,6 +60,6 @@ int id_parse(const char *s, uint64_t *ret) {
                 return -EINVAL;
         for (size_t i = 0; i < sizeof(bytes); i++)
                 id = id << 8 | bytes[i];
-        *ret = id;
+        *ret = id_alias_id(id);
         return 0;
 }

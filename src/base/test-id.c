@@ -108,6 +108,43 @@ static void test_other_texts_are_no_ids(void **state) {
         assert_int_equal(id, 7);
 }
 
+static void test_an_alias_is_what_people_see_and_say(void **state) {
+        const IdAlias list[] = { { 7, UINT64_C(0xfedcba9876543210) }, { 9, 3 } };
+        char text[ID_STRING_SIZE];
+        uint64_t id;
+
+        assert_int_equal(id_aliases_set(list, ELEMENTSOF(list)), 0);
+        assert_string_equal(id_format(7, text), "fedcba9876543210");
+        assert_int_equal(id_parse("FEDCBA9876543210", &id), 0);
+        assert_int_equal(id, 7);
+        assert_int_equal(id_parse("0000000000000003", &id), 0);
+        assert_int_equal(id, 9);
+        assert_int_equal(id_parse("0000000000000004", &id), 0);
+        assert_int_equal(id, 4);
+        assert_int_equal(id_aliases_set(NULL, 0), 0);
+        assert_string_equal(id_format(7, text), "0000000000000007");
+}
+
+static void test_an_alias_is_never_given_out_as_an_id(void **state) {
+        uint64_t last = id_new();
+        const IdAlias list[] = { { 1, last + 1 }, { 2, last + 2 } };
+
+        clock_fake(1, 0);
+        assert_int_equal(id_aliases_set(list, ELEMENTSOF(list)), 0);
+        assert_int_equal(id_new(), last + 3);
+        assert_int_equal(id_aliases_set(NULL, 0), 0);
+        clock_fake(USEC_INFINITY, USEC_INFINITY);
+}
+
+static void test_ambiguous_aliases_are_refused(void **state) {
+        const IdAlias same_id[] = { { 1, 5 }, { 1, 6 } }, same_name[] = { { 1, 5 }, { 2, 5 } };
+        const IdAlias none[] = { { 1, 0 } };
+
+        assert_int_equal(id_aliases_set(same_id, 2), -EEXIST);
+        assert_int_equal(id_aliases_set(same_name, 2), -EEXIST);
+        assert_int_equal(id_aliases_set(none, 1), -EEXIST);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_ids_hold_the_millisecond_and_a_counter),
@@ -117,6 +154,9 @@ int main(void) {
                 cmocka_unit_test(test_threads_never_draw_the_same_id),
                 cmocka_unit_test(test_text_is_sixteen_hex_digits_both_ways),
                 cmocka_unit_test(test_other_texts_are_no_ids),
+                cmocka_unit_test(test_an_alias_is_what_people_see_and_say),
+                cmocka_unit_test(test_an_alias_is_never_given_out_as_an_id),
+                cmocka_unit_test(test_ambiguous_aliases_are_refused),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,6 +27,7 @@
 #include "base/obj.h"
 #include "base/str.h"
 #include "daemon/agents.h"
+#include "import/import.h"
 #include "memory/memory.h"
 #include "session/session.h"
 #include "session/workspace.h"
@@ -226,12 +227,36 @@ static int daemon_open_store(Daemon *d, const char *url, const StoreSchema *sche
         return r < 0 ? log_error(r, "Cannot open %s", url) : 0;
 }
 
-static int daemon_open_stores(Daemon *d) {
-        unsigned restored = 0;
-        int r = daemon_open_store(d, d->config->db, &state_schema, &d->state);
+/* Databases of the original program are taken over first. */
+static int daemon_import(const char *url, ImportKind kind) {
+        _cleanup_free_ char *message = NULL, *path = NULL;
+        int r = 0;
+
+        if (streq(url, "memory:") || strstr(url, "://"))
+                return 0; /* no file */
+        r = path_absolute(url, &path);
+        if (r >= 0)
+                r = import_original(path, kind, &message);
+        return r < 0 && message ? (log_error(0, "%s", message), r) : r;
+}
+
+static int daemon_open_databases(Daemon *d) {
+        int r = daemon_import(d->config->db, IMPORT_STATE);
+        if (r >= 0)
+                r = daemon_open_store(d, d->config->db, &state_schema, &d->state);
         if (r < 0)
                 return r;
-        r = daemon_open_store(d, d->config->memory_db, &memory_schema, &d->memory_store);
+        r = session_aliases_load(d->state);
+        if (r < 0)
+                return log_error(r, "Cannot read the names of what was imported");
+        r = daemon_import(d->config->memory_db, IMPORT_MEMORY);
+        return r < 0 ? r
+                     : daemon_open_store(d, d->config->memory_db, &memory_schema, &d->memory_store);
+}
+
+static int daemon_open_stores(Daemon *d) {
+        unsigned restored = 0;
+        int r = daemon_open_databases(d);
         if (r < 0)
                 return r;
         r = workspace_manager_new(&d->workspace, d->event, d->config->data_dir, NULL,

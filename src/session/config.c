@@ -33,7 +33,7 @@ static void keep_span(char **at, JsonSpan from, JsonSpan *ret) {
 }
 
 static size_t spans_size(const ConfigInfo *c) {
-        return c->system_prompt.n + c->tools.n + c->agent.n;
+        return c->system_prompt.n + c->tools.n + c->agent.n + c->history.n;
 }
 
 static int config_copy(const ConfigInfo *from, ConfigInfo *ret) {
@@ -47,6 +47,9 @@ static int config_copy(const ConfigInfo *from, ConfigInfo *ret) {
         keep_span(&at, from->system_prompt, &info.system_prompt);
         keep_span(&at, from->tools, &info.tools);
         keep_span(&at, from->agent, &info.agent);
+        keep_span(&at, from->history, &info.history);
+        info.history_depth = from->history_depth;
+        info.history_extra = from->history_extra;
         *ret = info;
         info = (ConfigInfo){};
         return 0;
@@ -104,25 +107,24 @@ int session_config(SessionManager *m, uint64_t config, ConfigInfo *ret) {
                 .system_prompt = store_span(c, 4),
                 .tools = store_span(c, 5),
                 .agent = store_span(c, 6),
+                .history = store_span(c, 7),
+                .history_depth = (uint64_t) store_int(c, 8),
+                .history_extra = store_int(c, 9),
         };
         cached_config_make(config, &row, cache_place(m, config));
         return config_copy(&row, ret);
 }
 
-uint64_t config_add(SessionTxn *t,
-                    uint64_t parent,
-                    const char *model,
-                    JsonSpan prompt,
-                    JsonSpan tools,
-                    JsonSpan agent) {
+uint64_t config_add(SessionTxn *t, uint64_t parent, const ConfigInfo *c) {
         uint64_t id = id_new();
 
-        STORE_ADD(t->store, STATE_CONFIG_INSERT, STORE_ID(id), STORE_ID(t->next.id), STORE_ID(parent),
-                  STORE_TEXT(model), STORE_SPAN(prompt), STORE_SPAN(tools), STORE_SPAN(agent));
-        ConfigInfo info = { (char *) (uintptr_t) model, prompt, tools, agent, NULL };
-        cached_config_make(id, &info, &t->config);
+        STORE_ADD(t->store, STATE_CONFIG_INSERT, STORE_ID(id), STORE_ID(t->next.id),
+                  STORE_ID(parent), STORE_TEXT(c->model), STORE_SPAN(c->system_prompt),
+                  STORE_SPAN(c->tools), STORE_SPAN(c->agent), STORE_SPAN(c->history),
+                  STORE_INT((int64_t) c->history_depth), STORE_INT(c->history_extra));
+        cached_config_make(id, c, &t->config);
         t->next.config = id;
-        t->next.has_agent = config_has_command(agent);
+        t->next.has_agent = config_has_command(c->agent);
         return id;
 }
 
@@ -136,9 +138,13 @@ static int patch_config(SessionTxn *t, const SessionPatch *p) {
         int r = session_config(t->manager, t->next.config, &old);
         if (r < 0)
                 return r;
-        config_add(t, t->next.config, p->model ? p->model : old.model,
-                   p->system_prompt.p ? p->system_prompt : old.system_prompt,
-                   p->tools.p ? p->tools : old.tools, p->agent.p ? p->agent : old.agent);
+        ConfigInfo edited = old; /* borrows: freed once, as old */
+        if (p->model)
+                edited.model = (char *) (uintptr_t) p->model;
+        edited.system_prompt = p->system_prompt.p ? p->system_prompt : old.system_prompt;
+        edited.tools = p->tools.p ? p->tools : old.tools;
+        edited.agent = p->agent.p ? p->agent : old.agent;
+        config_add(t, t->next.config, &edited);
         t->flags |= TXN_BRANCH;
         return 0;
 }

@@ -71,7 +71,13 @@ void created_event(SessionTxn *t, uint64_t forked_from) {
 }
 
 static int create_rows(SessionTxn *t, const SessionCreate *c) {
-        config_add(t, 0, c->model, c->system_prompt, c->tools, c->agent);
+        ConfigInfo config = {
+                .model = (char *) (uintptr_t) c->model,
+                .system_prompt = c->system_prompt,
+                .tools = c->tools,
+                .agent = c->agent,
+        };
+        config_add(t, 0, &config);
 
         int r = vars_create(t, c->variables);
         if (r != 0)

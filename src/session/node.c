@@ -17,8 +17,7 @@
 
 /* ---- append ---- */
 
-static int node_add(
-        SessionTxn *t, uint64_t id, uint64_t run, const char *role, const Body *b, uint64_t jump) {
+int node_add(SessionTxn *t, uint64_t id, uint64_t run, const char *role, const Body *b, uint64_t jump) {
         const SessionInfo *i = &t->next;
 
         STORE_ADD(t->store, STATE_NODE_INSERT, STORE_ID(id), STORE_ID(i->id), STORE_ID(i->head),

@@ -283,6 +283,12 @@ int body_pack(SessionTxn *t, JsonSpan content, JsonSpan calls, Body *ret);
 int body_load(SessionManager *m, uint64_t namespace_id, StoreCursor *node, char **memory, JsonSpan *ret);
 int body_unpack(JsonSpan raw, JsonSpan *ret_content, JsonSpan *ret_calls);
 
+/* ---- node.c ---- */
+
+/* The row of a node: session, parent, depth and tool calls are those of t->next (its head,
+ * message_count and tool_call_count), the time is t->now. */
+int node_add(SessionTxn *t, uint64_t id, uint64_t run, const char *role, const Body *b, uint64_t jump);
+
 /* ---- jump.c ---- */
 
 typedef struct NodeLight {
@@ -317,12 +323,8 @@ bool config_has_command(JsonSpan agent);
 /* Its new configuration is on disk: whoever made it looks at it next. */
 void config_committed(SessionTxn *t);
 void config_cache_done(SessionManager *m);
-uint64_t config_add(SessionTxn *t,
-                    uint64_t parent,
-                    const char *model,
-                    JsonSpan prompt,
-                    JsonSpan tools,
-                    JsonSpan agent);
+/* A new row like c; its memory is the caller's. */
+uint64_t config_add(SessionTxn *t, uint64_t parent, const ConfigInfo *c);
 
 /* ---- checkpoint.c, thin.c ---- */
 

@@ -136,7 +136,10 @@ typedef struct SessionInfo {
 typedef struct ConfigInfo { /* spans live until config_info_done() */
         char *model;
         JsonSpan system_prompt, tools, agent; /* absent: null / [] / none */
-        char *memory;                         /* owns the spans */
+        JsonSpan history; /* tool calls in place of those of the first history_depth messages; absent: none */
+        uint64_t history_depth;
+        int64_t history_extra; /* to be added to a tool_call_count at or behind that depth */
+        char *memory;          /* owns the spans */
 } ConfigInfo;
 void config_info_done(ConfigInfo *c);
 
@@ -248,6 +251,8 @@ DEFINE_CLEANUP(SessionManager *, session_manager_free);
 int session_manager_load(SessionManager *m,
                          void (*found)(Session *s, const RunInfo *run, void *userdata),
                          void *userdata);
+/* Gives ids the names that the store has for them (base/id.h). Before anything else reads or writes an id as text. */
+int session_aliases_load(Store *store);
 /* For the store options' on_failed: reads again what was touched, then tells the callers. */
 void session_manager_reload(SessionManager *m);
 /* A shutdown-checkpoint of each running session; from the call on mutations are refused with

@@ -46,7 +46,7 @@ int reader_open(StoreReader **ret, const char *path, const StoreSchema *schema, 
         if (r == 0)
                 r = connection_prepare(c, "ROLLBACK", &reader->end);
         if (r == 0)
-                r = connection_prepare(c, "SELECT id FROM store_meta", &reader->touch);
+                r = connection_prepare(c, "SELECT 1 FROM sqlite_schema LIMIT 1", &reader->touch);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(reader);

@@ -26,6 +26,9 @@ static const StoreMigration migrations[] = {
         { .version = 3, .sql =
 #include "store/state-003.sql.inc"
         },
+        { .version = 4, .sql =
+#include "store/state-004.sql.inc"
+        },
 };
 
 static const StoreStatement statements[_STATE_STATEMENT_MAX] = {

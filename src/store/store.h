@@ -220,3 +220,14 @@ JsonSpan store_span(StoreCursor *c, unsigned col);
  * name) while writing goes on. Takes as long as reading it all: for a reader of a pool thread,
  * outside store_read_begin() and without an open cursor. */
 int store_backup(StoreReader *r, const char *path);
+
+/* ---- databases of other programs ---- */
+
+/* The first bytes of a file: a SQLite database that no agentd wrote? Without opening it, because
+ * that may change it. */
+#define STORE_HEAD_SIZE 100
+bool store_file_is_foreign(const unsigned char head[static STORE_HEAD_SIZE]);
+/* A reader of a database of another program, which schema's statements describe. is_copy: it is the
+ * caller's own copy and may be written, to finish what its program left half done; else it must
+ * have no journal and no WAL beside it. -EUCLEAN: damaged. */
+int store_foreign_open(StoreReader **ret, const char *path, const StoreSchema *schema, bool is_copy);
