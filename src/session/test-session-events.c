@@ -69,7 +69,7 @@ static void test_live_and_stored_events_are_the_same_in_the_same_order(void **st
         for (size_t i = 0; i < live->n; i++)
                 seen[live->types[i]] = true;
         for (unsigned type = 0; type < _SESSION_EVENT_MAX; type++)
-                if (!seen[type])
+                if (!seen[type] && type != EVENT_IMPORTED) /* written before there is a manager */
                         fail_msg("no event of type %s", session_event_to_string(type));
         sub = session_unsubscribe(sub);
         free(live);
