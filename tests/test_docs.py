@@ -2,7 +2,7 @@
 """Every command that README and docs show is run, page by page, as a reader would type it.
 
 A page's blocks (```sh, and the lines behind `$ ` of ```console) become one bash script that ends at the first command that
-fails. What a reader replaces (CHECKPOINT, a token, a port, a folder) is replaced here, and programs of others stand in for
+fails. What a reader replaces (an id, a token, a port, a folder) is replaced here, and programs of others stand in for
 themselves by a process that only waits. What cannot run on any machine is named in ELSEWHERE with the reason; an entry
 that no page needs any more fails, and so does a block of another language that nobody decided about.
 """
@@ -26,13 +26,11 @@ STAND_INS = ("claude", "codex", "worker.py")
 # What a reader replaces, or what must not be taken literally in a test.
 REPLACED = [
     (r"READER_PAUSE=\d+", "READER_PAUSE=0.7"),
-    (r"\bCHECKPOINT\b", '"$(newest_checkpoint)"'),
     (r"\bagd_…", "$TOKEN"),
     (r"^ID=….*$", "ID=$(newest_session)"),
     (r"\b(localhost|server):8721\b", "127.0.0.1:$PORT"),
     (r"(/tmp|\.)/library", "$WORK/library"),
     (r"/home/me/", "$HOME/"),
-    (r"\b0ca9144\w{9}\b", '"$(newest_checkpoint)"'),
 ]
 
 # A command that begins so is not run here: (page or None for all, pattern, why).
@@ -47,11 +45,6 @@ set -eE -o pipefail
 trap 'echo "FAILED: $BASH_COMMAND" >&2' ERR
 PORT=$(command agentd version --json | python3 -c 'import json,sys; print(json.load(sys.stdin)["port"])')
 TOKEN=$(command agentd token create --scope write | grep -o 'agd_[A-Za-z0-9_-]*' | head -1)
-newest_checkpoint() {
-        command agentd checkpoints "${1:-reader}" --json | python3 -c '
-import json, sys
-print([c["checkpoint_id"] for c in json.load(sys.stdin) if c["kind"] == "manual"][-1])'
-}
 newest_session() {
         command agentd list --all --json | python3 -c 'import json,sys; print(json.load(sys.stdin)[-1]["session_id"])'
 }

@@ -44,6 +44,8 @@ int ask_session(Cli *c, const char *ref, SessionRef *ret);
 /* A point of a session as the daemon takes it: `now` or an id, from `now`, an id or its unique
  * begin, a checkpoint's label or a branch's name. */
 int ask_point(Cli *c, const SessionRef *session, const char *ref, char **ret);
+/* The same for checkpoints only: by id, the begin of one, or label. */
+int ask_checkpoint(Cli *c, const SessionRef *session, const char *ref, char **ret);
 
 /* POST /sessions/{id}/VERB and a line that says what the session is now. */
 int ask_session_verb(Cli *c, const char *verb, const char *body);

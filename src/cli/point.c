@@ -75,8 +75,12 @@ static int search_messages(Search *s) {
         return 0;
 }
 
+static int search_checkpoints(Search *s) {
+        return search_list(s, "checkpoint", "checkpoints", "checkpoint_id", "label");
+}
+
 static int search(Search *s) {
-        int r = search_list(s, "checkpoint", "checkpoints", "checkpoint_id", "label");
+        int r = search_checkpoints(s);
 
         if (r == 0)
                 r = search_list(s, "branch", "branches", "branch_id", "name");
@@ -85,7 +89,14 @@ static int search(Search *s) {
         return r;
 }
 
-int ask_point(Cli *c, const SessionRef *session, const char *ref, char **ret) {
+/* What exactly one thing is called; kinds and verb are for the message. */
+static int find_one(Cli *c,
+                    const SessionRef *session,
+                    const char *ref,
+                    int (*look)(Search *),
+                    const char *kinds,
+                    const char *verb,
+                    char **ret) {
         _cleanup_(search_done) Search s = {
                 .cli = c,
                 .session = session->id,
@@ -93,23 +104,35 @@ int ask_point(Cli *c, const SessionRef *session, const char *ref, char **ret) {
                 .names = BUF_INIT(4 * LISTED_MAX),
         };
 
-        if (str_isempty(ref))
-                return cli_usage(c, "a checkpoint, a branch, a message or `now` is needed");
-        if (streq(ref, "now") || (strlen(ref) == 16 && is_hex(ref))) {
+        if (strlen(ref) == 16 && is_hex(ref)) {
                 *ret = cli_text(c, "%s", ref);
                 return 0;
         }
-        int r = search(&s);
+        int r = look(&s);
         if (r != 0)
                 return r;
         if (s.n_found == 0)
-                return cli_error(c, CLI_NOT_FOUND,
-                                 "%s has no checkpoint, branch or recent message '%s'; "
-                                 "`agentd tree %s` shows them",
-                                 session->name, ref, session->name);
+                return cli_error(c, CLI_NOT_FOUND, "%s has no %s '%s'; `agentd %s %s` shows them",
+                                 session->name, kinds, ref, verb, session->name);
         if (s.n_found > 1)
                 return cli_error(c, CLI_USAGE, "'%s' may mean %zu things, name one by its id: %s",
                                  ref, s.n_found, s.names.data);
         *ret = s.found;
         return 0;
+}
+
+int ask_point(Cli *c, const SessionRef *session, const char *ref, char **ret) {
+        if (str_isempty(ref))
+                return cli_usage(c, "a checkpoint, a branch, a message or `now` is needed");
+        if (streq(ref, "now")) {
+                *ret = cli_text(c, "%s", ref);
+                return 0;
+        }
+        return find_one(c, session, ref, search, "checkpoint, branch or recent message", "tree", ret);
+}
+
+int ask_checkpoint(Cli *c, const SessionRef *session, const char *ref, char **ret) {
+        if (str_isempty(ref))
+                return cli_usage(c, "a checkpoint is needed: its id, the begin of it, or its label");
+        return find_one(c, session, ref, search_checkpoints, "checkpoint", "checkpoints", ret);
 }

@@ -40,12 +40,24 @@ int verb_archive(Cli *c) {
         return ask_session_verb(c, "archive", NULL);
 }
 
+static int body_checkpoint(Cli *c, Body *b, const SessionRef *s, const char *ref) {
+        char *id = NULL;
+
+        int r = ask_checkpoint(c, s, ref, &id);
+        if (r == 0)
+                json_w_kv_string(&b->w, "checkpoint_id", id);
+        return r;
+}
+
 int verb_resume(Cli *c) {
         _cleanup_body_ Body b;
+        SessionRef s;
 
         body_begin(&b);
-        body_option(c, &b, "checkpoint-id", "checkpoint_id");
-        return ask_session_start(c, "resume", body_text(&b));
+        int r = cli_option(c, "checkpoint-id") ? ask_session(c, c->args[0], &s) : 0;
+        if (r == 0 && cli_option(c, "checkpoint-id"))
+                r = body_checkpoint(c, &b, &s, cli_option(c, "checkpoint-id"));
+        return r == 0 ? ask_session_start(c, "resume", body_text(&b)) : r;
 }
 
 int verb_kill(Cli *c) {
@@ -111,12 +123,13 @@ int verb_fork(Cli *c) {
         if (cli_option(c, "checkpoint") && cli_option(c, "node"))
                 return cli_usage(c, "--checkpoint and --node exclude each other");
         body_begin(&b);
-        body_option(c, &b, "checkpoint", "checkpoint_id");
         body_option(c, &b, "node", "node");
         body_option(c, &b, "name", "name");
         int r = body_workspace(c, &b, false, NULL);
         if (r == 0)
                 r = ask_session(c, c->args[0], &s);
+        if (r == 0 && cli_option(c, "checkpoint"))
+                r = body_checkpoint(c, &b, &s, cli_option(c, "checkpoint"));
         if (r == 0)
                 r = ask(c, "POST", cli_text(c, "/sessions/%s/fork", s.id), body_text(&b), &reply);
         if (r != 0)
@@ -134,8 +147,11 @@ int verb_restore(Cli *c) {
         if (!checkpoint == !node)
                 return cli_usage(c, "name a checkpoint, or a message with --node");
         body_begin(&b);
-        json_w_kv_string(&b.w, checkpoint ? "checkpoint_id" : "node", checkpoint ? checkpoint : node);
+        if (node)
+                json_w_kv_string(&b.w, "node", node);
         int r = ask_session(c, c->args[0], &s);
+        if (r == 0 && checkpoint)
+                r = body_checkpoint(c, &b, &s, checkpoint);
         if (r == 0)
                 r = ask(c, "POST", cli_text(c, "/sessions/%s/restore", s.id), body_text(&b), &reply);
         if (r != 0)

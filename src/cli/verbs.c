@@ -50,7 +50,7 @@ static const CliOption run_options[] = {
         {},
 };
 static const CliOption resume_options[] = {
-        { "checkpoint-id", 0, "CHECKPOINT", "go back to this checkpoint first" },
+        { "checkpoint-id", 0, "CHECKPOINT", "go back to this one (id or label) first" },
         {},
 };
 static const CliOption kill_options[] = {
@@ -58,7 +58,7 @@ static const CliOption kill_options[] = {
         {},
 };
 static const CliOption fork_options[] = {
-        { "checkpoint", 0, "CHECKPOINT", "fork at this checkpoint; default: now" },
+        { "checkpoint", 0, "CHECKPOINT", "fork at this one (id or label); default: now" },
         { "node", 0, "MESSAGE", "fork at this message" },
         { "name", 0, "NAME", "name of the new session; default: NAME-fork" },
         { "workspace", 'w', "DIR", "empty or new folder for its files" },

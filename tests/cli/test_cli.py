@@ -649,3 +649,20 @@ def test_run_finds_the_program_in_the_path_of_who_typed_it(shared, tmp_path):
         good(shared.cli("stop", name))
     refused = shared.cli("run", "--name", "nowhere", "--", "only-here")
     assert refused.returncode == 1 and "only-here" in refused.stderr
+
+
+def test_a_checkpoint_is_named_by_its_label_or_the_begin_of_its_id(shared):
+    s = shared.create("labelled")["session_id"]
+    good(shared.cli("send", "labelled", "one"))
+    cp = shared.api("POST", f"/sessions/{s}/checkpoints?label=here", expect=201).json["checkpoint_id"]
+    for ref in ("here", cp[:14], cp):
+        good(shared.cli("send", "labelled", "two"))
+        assert "1 messages" in good(shared.cli("restore", "labelled", ref))
+    good(shared.cli("fork", "labelled", "--checkpoint", "here", "--name", "labelled-fork"))
+    good(shared.cli("start", "labelled"))
+    good(shared.cli("resume", "labelled", "--checkpoint-id", "here"))
+    shared.api("POST", f"/sessions/{s}/checkpoints?label=here", expect=201)
+    several = shared.cli("restore", "labelled", "here")
+    assert several.returncode == 2 and cp in several.stderr and "2 things" in several.stderr
+    unknown = shared.cli("restore", "labelled", "nowhere")
+    assert unknown.returncode == 3 and "agentd checkpoints labelled" in unknown.stderr
