@@ -91,6 +91,7 @@ static const Holes holes[_ERROR_MAX] = {
         [ERROR_TOKEN_NOT_FOUND] = HOLES_SUBJECT,
         [ERROR_WRONG_STATE] = HOLES_SESSION_SUBJECT,
         [ERROR_WORKSPACE_UNUSABLE] = HOLES_SESSION_SUBJECT,
+        [ERROR_WORKSPACE_FAILED] = HOLES_SESSION_SUBJECT,
 };
 
 void api_fail(ApiCall *c, ErrorId id) {
@@ -144,6 +145,8 @@ static void fail_condition(ApiCall *c, SessionCondition r) {
                 id = ERROR_RESUME_CHECKPOINT;
         if (r == SESSION_E_LIMIT && (route == ROUTE_SESSION_CREATE || route == ROUTE_SESSION_FORK))
                 id = ERROR_SESSION_LIMIT;
+        if (r == SESSION_E_NOT_DURABLE)
+                c->subject = session_files_error(c->api->sessions);
         if (r == SESSION_E_WRONG_STATE && s)
                 c->subject = session_info(s)->substate == SUBSTATE_ARCHIVED
                                      ? "archived"

@@ -40,6 +40,8 @@ void view_checkpoint(JsonWriter *w, const CheckpointInfo *i) {
         json_w_kv_uint(w, "message_count", i->message_count);
         json_w_kv_uint(w, "tool_call_count", i->tool_call_count);
         view_tree(w, i->tree);
+        json_w_kv_uint(w, "files_skipped", i->skipped);
+        json_w_kv_string(w, "files_note", i->skipped_note);
         json_w_object_end(w);
 }
 

@@ -62,6 +62,8 @@ int verb_checkpoint(Cli *c) {
         else if (c->quiet)
                 (void) puts(id);
         cli_say(c, "checkpoint %s of %s was taken", id, s.name);
+        if (*cli_member(c, reply.json, "files_note"))
+                cli_note(c, "of its files %s", cli_member(c, reply.json, "files_note"));
         return 0;
 }
 

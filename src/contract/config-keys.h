@@ -33,6 +33,7 @@ typedef struct DaemonConfig {
         uint64_t events_max;
         usec_t events_age_usec;
         uint64_t workspace_file_max;
+        usec_t collect_interval_usec;
         char *log_level; /* error warning notice info debug */
 
         char **sources; /* where each value came from, in the order of config_table: "default",

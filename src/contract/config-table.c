@@ -320,5 +320,15 @@ const ConfigDef config_table[] = {
             .max = 4 * GIB,
             .reload = true,
             .doc = "larger files are not recorded in checkpoints"),
+        KEY("Workspace",
+            "CollectInterval",
+            "AGENTD_COLLECT_INTERVAL",
+            NULL,
+            CONFIG_SPAN,
+            "10min",
+            collect_interval_usec,
+            .max = 365 * USEC_PER_DAY,
+            .reload = true,
+            .doc = "recorded files that no checkpoint has any more are removed so long after; 0: never"),
 };
 const size_t config_table_size = ELEMENTSOF(config_table);

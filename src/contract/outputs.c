@@ -69,6 +69,11 @@ static const FieldDef output_checkpoint_fields[] = {
         OUT("message_count", FIELD_INT, R),
         OUT("tool_call_count", FIELD_INT, R),
         OUT("workspace_tree", FIELD_STRING, RN, .doc = "the workspace's files, as a git tree id"),
+        OUT("files_skipped", FIELD_INT, R, .doc = "files that were there and are not in it"),
+        OUT("files_note",
+            FIELD_STRING,
+            RN,
+            .doc = "the first of them with reasons, or why there are no files"),
 };
 TABLE(output_checkpoint, "Checkpoint", "A point that can be restored.");
 

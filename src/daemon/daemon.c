@@ -279,6 +279,7 @@ static int daemon_open_sessions(Daemon *d) {
                 .session_timeout_usec = d->config->session_timeout_usec,
                 .events_max = d->config->events_max,
                 .events_age_usec = d->config->events_age_usec,
+                .collect_interval_usec = d->config->collect_interval_usec,
                 .sessions_max = (unsigned) d->config->sessions_max,
                 .message_max = d->config->message_max,
                 .data_dir = d->config->data_dir,

@@ -8,6 +8,8 @@
  * conversation's end that it names is the one of that later moment. A checkpoint is not one of the
  * queued verbs: an agent that is being stopped may save itself while the stop waits for it. */
 
+#include <stdio.h>
+
 #include "session/session-internal.h"
 
 typedef struct CheckpointJob {
@@ -44,26 +46,48 @@ const char *checkpoint_label(CheckpointKind kind) {
         return labels[kind];
 }
 
-static void checkpoint_event(SessionTxn *t, uint64_t id, CheckpointKind kind, const char *label) {
+Files files_of_result(SessionManager *m, int r, const WorkspaceResult *result) {
+        Files f = { .error = MIN(r, 0), .skipped = r < 0 ? 0 : result->skipped };
+
+        memcpy(f.tree, result->tree, sizeof(f.tree));
+        (void) snprintf(f.note, sizeof(f.note), "%s", result->message);
+        if (r < 0)
+                (void) snprintf(m->files_error, sizeof(m->files_error), "%s", result->message);
+        return f;
+}
+
+const char *session_files_error(const SessionManager *m) {
+        return m->files_error;
+}
+
+static void checkpoint_event(
+        SessionTxn *t, uint64_t id, CheckpointKind kind, const char *label, const Files *files) {
         JsonWriter w = txn_event_data(t);
 
         json_w_kv_id(&w, "checkpoint_id", id);
         json_w_kv_string(&w, "label", label);
         json_w_kv_string(&w, "kind", checkpoint_kind_to_string(kind));
+        if (files && files->skipped > 0)
+                json_w_kv_uint(&w, "files_skipped", files->skipped);
+        if (files && files->note[0])
+                json_w_kv_string(&w, "files_note", files->note);
         txn_event(t, EVENT_CHECKPOINT, &w);
 }
 
-uint64_t txn_checkpoint(SessionTxn *t, CheckpointKind kind, const char *label, const uint8_t *tree) {
+uint64_t txn_checkpoint(SessionTxn *t, CheckpointKind kind, const char *label, const Files *files) {
         const SessionInfo *i = &t->next;
+        const uint8_t *tree = files && files->error == 0 ? files->tree : NULL;
         uint64_t id = id_new();
 
         STORE_ADD(t->store, STATE_CHECKPOINT_INSERT, STORE_ID(id), STORE_ID(i->id),
                   STORE_ID(i->branch), STORE_ID(i->head), STORE_ID(i->vars), STORE_ID(i->config),
                   STORE_ID(i->run), STORE_BLOB(tree, WORKSPACE_TREE_SIZE), STORE_ID(0),
-                  STORE_INT(kind), STORE_INT(0), STORE_TEXT(label), STORE_INT((int64_t) t->now));
+                  STORE_INT(kind), STORE_INT(0), STORE_TEXT(label), STORE_INT((int64_t) t->now),
+                  STORE_INT(files ? (int64_t) files->skipped : 0),
+                  STORE_TEXT(files && files->note[0] ? files->note : NULL));
         t->next.checkpoint = id;
-        t->flags |= TXN_CHECKPOINTED;
-        checkpoint_event(t, id, kind, label);
+        t->flags |= TXN_CHECKPOINTED | (tree ? TXN_TREE : 0);
+        checkpoint_event(t, id, kind, label, files);
         return id;
 }
 
@@ -73,13 +97,13 @@ bool session_has_files(const Session *s) {
 
 /* ---- taking one ---- */
 
-static int take(Session *s, const CheckpointJob *job, const uint8_t *tree) {
+static int take(Session *s, const CheckpointJob *job, const Files *files) {
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
         int r = session_txn_new(s->manager, s, &t);
 
         if (r < 0)
                 return r;
-        uint64_t id = txn_checkpoint(t, job->kind, job->label, tree);
+        uint64_t id = txn_checkpoint(t, job->kind, job->label, files);
         if (job->kind == CHECKPOINT_AUTO)
                 r = txn_thin_automatic(t);
         if (job->has_key)
@@ -87,24 +111,23 @@ static int take(Session *s, const CheckpointJob *job, const uint8_t *tree) {
         return r < 0 ? r : session_txn_submit(TAKE_PTR(t), id, job->done, job->userdata);
 }
 
-static int on_tree(CheckpointJob *job, int r, const uint8_t *tree) {
+/* One that nobody asked for is taken without its files: better the conversation than nothing. */
+static int on_files(CheckpointJob *job, const Files *files) {
         Session *s = session_get(job->manager, job->session);
 
         if (!s)
                 return SESSION_E_NOT_FOUND;
-        if (r >= 0)
-                r = session_run_check(s, job->run);
-        else if (job->kind == CHECKPOINT_MANUAL)
-                r = session_disk_is_full(r) ? r : SESSION_E_NOT_DURABLE;
-        else
-                r = 0, tree = NULL; /* better the conversation without its files than nothing */
-        return r != 0 ? r : take(s, job, tree);
+        if (files->error < 0 && job->kind == CHECKPOINT_MANUAL)
+                return session_disk_is_full(files->error) ? files->error : SESSION_E_NOT_DURABLE;
+        int r = files->error < 0 ? 0 : session_run_check(s, job->run);
+        return r != 0 ? r : take(s, job, files);
 }
 
 static void on_snapshot(int r, const WorkspaceResult *result, void *userdata) {
         CheckpointJob *job = OBJ_CAST(CheckpointJob, userdata, SESSION_JOB_MAGIC);
 
-        r = on_tree(job, r, r < 0 ? NULL : result->tree);
+        Files files = files_of_result(job->manager, r, result);
+        r = on_files(job, &files);
         if (r != 0 && job->done)
                 job->done(r, session_get(job->manager, job->session), 0, job->userdata);
         checkpoint_job_free(job);
@@ -258,6 +281,7 @@ int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn don
         if (r < 0)
                 return r;
         STORE_ADD(t->store, STATE_CHECKPOINT_DELETE, STORE_ID(checkpoint), STORE_ID(s->info.id));
+        t->flags |= TXN_LITTER;
         JsonWriter w = txn_event_data(t);
         json_w_kv_id(&w, "checkpoint_id", checkpoint);
         txn_event(t, EVENT_CHECKPOINT_DELETED, &w);
@@ -283,6 +307,8 @@ static int emit(SessionManager *m, StoreCursor *c, CheckpointFn fn, void *userda
                 .pinned = store_int(c, 10) != 0,
                 .label = store_text(c, 11, NULL),
                 .created_at = store_id(c, 12),
+                .skipped = store_id(c, 13),
+                .skipped_note = store_text(c, 14, NULL),
         };
         int r = i.node ? node_light(m, i.node, &node) : 0;
 

@@ -227,8 +227,8 @@ static void fork_files(SessionOp *op, int r) {
 
 static void fork_recorded(SessionOp *op, int r) {
         (void) r;
-        if (op->has_tree) {
-                memcpy(op->point.tree, op->tree, sizeof(op->point.tree));
+        if (op->has_files && op->files.error == 0) {
+                memcpy(op->point.tree, op->files.tree, sizeof(op->point.tree));
                 op->point.has_tree = true;
         }
         if (op->point.has_tree && op->session->manager->config.workspace)

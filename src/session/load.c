@@ -190,7 +190,10 @@ int session_manager_load(SessionManager *m,
                         return r;
         }
         int r = show_runs(&f);
-        return r < 0 ? r : go_on(m);
+        if (r < 0)
+                return r;
+        collect_load(m);
+        return go_on(m);
 }
 
 /* ---- one session again ---- */

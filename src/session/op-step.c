@@ -30,10 +30,8 @@ static void on_snapshot(int r, const WorkspaceResult *result, void *userdata) {
         if (!op)
                 return;
         op->snapshot_error = MIN(r, 0);
-        if (r >= 0) {
-                memcpy(op->tree, result->tree, sizeof(op->tree));
-                op->has_tree = true;
-        }
+        op->files = files_of_result(op->session->manager, r, result);
+        op->has_files = true;
         op->step(op, 0);
 }
 
@@ -42,7 +40,7 @@ void op_snapshot(SessionOp *op, OpStep step) {
 
         op->step = step;
         op->is_busy = true;
-        if (!op->has_tree && !op->has_checkpoint && session_has_files(s)) {
+        if (!op->has_files && !op->has_checkpoint && session_has_files(s)) {
                 int r = workspace_snapshot(s->manager->config.workspace, s->info.namespace_id,
                                            s->info.workspace, on_snapshot, op);
                 if (r >= 0)
@@ -98,9 +96,9 @@ void op_materialize(SessionOp *op, const uint8_t *tree, OpStep step) {
 void op_checkpoint(SessionOp *op, SessionTxn *t, CheckpointKind kind) {
         if (op->has_checkpoint)
                 return;
-        (void) txn_checkpoint(t, kind, checkpoint_label(kind), op->has_tree ? op->tree : NULL);
+        (void) txn_checkpoint(t, kind, checkpoint_label(kind), op->has_files ? &op->files : NULL);
         op->has_checkpoint = true;
-        op->has_tree = false;
+        op->has_files = false;
 }
 
 /* ---- ending the run ---- */

@@ -74,6 +74,7 @@ struct Namespace {
         uint64_t id;
         unsigned sessions;
         bool is_stored, is_submitted;
+        bool is_littered, is_collecting; /* see collect.c */
         char name[];
 };
 
@@ -124,6 +125,10 @@ struct SessionManager {
         size_t n_tainted, cap_tainted;
         CachedConfig config_cache[CONFIG_CACHE_PLACES]; /* see config.c */
         const RequestKey *request_key; /* of the call under way; see session_request_key() */
+        char files_error[256];         /* of the last workspace that could not be recorded */
+        HeapItem collect_timer;        /* see collect.c */
+        usec_t collect_not_before;
+        unsigned n_tree_txns; /* under way, with a tree that no row has yet */
         bool is_shutting_down;
         bool is_closing; /* being freed: nobody is called but for completions */
         char boot_id[40];
@@ -150,6 +155,8 @@ typedef enum TxnFlags {
         TXN_CHANGED = 1 << 6,      /* a reason for an automatic checkpoint */
         TXN_CHECKPOINTED = 1 << 7, /* no reason any more */
         TXN_NEW_HEAD = 1 << 8,     /* the head is not a child of the old one */
+        TXN_TREE = 1 << 9,         /* has a tree of files that no row has yet */
+        TXN_LITTER = 1 << 10,      /* trees of files may have lost their last reference */
 } TxnFlags;
 
 struct SessionTxn {
@@ -263,6 +270,8 @@ int manager_rearm(SessionManager *m);
 void events_arm(SessionManager *m, usec_t deadline);
 /* void_intents_sweep() in a second, if nothing else is written before. */
 void void_intents_arm(SessionManager *m);
+/* When workspaces are looked through for garbage next. */
+void collect_arm(SessionManager *m, usec_t deadline);
 /* Does what is due now; called by the timer, and by tests on a fake clock. */
 void session_manager_tick(SessionManager *m);
 usec_t monotonic_of(usec_t realtime);
@@ -333,7 +342,17 @@ static inline bool session_disk_is_full(int r) {
         return r == -ENOSPC || r == -EDQUOT || r == -EFBIG;
 }
 
-uint64_t txn_checkpoint(SessionTxn *t, CheckpointKind kind, const char *label, const uint8_t *tree);
+/* What became of recording a workspace. */
+typedef struct Files {
+        int error;
+        uint8_t tree[WORKSPACE_TREE_SIZE]; /* unless there was an error */
+        uint64_t skipped;
+        char note[256]; /* what is missing and why; "": nothing */
+} Files;
+Files files_of_result(SessionManager *m, int r, const WorkspaceResult *result);
+
+/* files NULL: it has none; with an error: it should have some. */
+uint64_t txn_checkpoint(SessionTxn *t, CheckpointKind kind, const char *label, const Files *files);
 const char *checkpoint_label(CheckpointKind kind);
 /* Deletes in t the automatic ones that the rules no longer keep. */
 int txn_thin_automatic(SessionTxn *t);
@@ -355,6 +374,14 @@ typedef struct Point {
 int point_find(Session *s, uint64_t checkpoint, uint64_t node, Point *ret);
 /* The end of a branch as the store has it. */
 int point_of_branch(Session *s, uint64_t branch, Point *ret);
+
+/* ---- collect.c ---- */
+
+/* Trees of the namespace may have lost their last reference. */
+void collect_needed(SessionManager *m, uint64_t namespace_id);
+/* After the start: whatever a dead daemon left. */
+void collect_load(SessionManager *m);
+void collect_due(SessionManager *m);
 
 /* ---- branch.c ---- */
 
@@ -429,9 +456,9 @@ struct SessionOp {
         bool has_key; /* and no transaction has taken it along */
         RequestKey key;
         bool awaits_end, awaits_freeze;
-        bool has_tree, has_checkpoint, starts_after;
-        int snapshot_error; /* why has_tree is not set */
-        uint8_t tree[WORKSPACE_TREE_SIZE];
+        bool has_files, has_checkpoint, starts_after;
+        Files files;        /* if has_files: recorded, or why not */
+        int snapshot_error; /* why there are no files of it */
         int result_code;
         OpStep step;  /* what is_busy waits for */
         OpStep after; /* what awaits_end and awaits_freeze wait for */
@@ -469,7 +496,7 @@ void ops_abandon(Session *s, int r);
 
 /* The last step of many: the verb ends with r. */
 void op_step_finish(SessionOp *op, int r);
-/* Records the files in op->tree if there are any; a failure leaves has_tree unset. Then step(op, 0), at once or later. */
+/* Records the files in op->files if there are any. Then step(op, 0), at once or later. */
 void op_snapshot(SessionOp *op, OpStep step);
 /* Brings a folder to a tree; step(op, r) later. */
 void op_restore_files(SessionOp *op, const uint8_t *tree, OpStep step);

@@ -107,7 +107,7 @@ typedef enum SessionCondition {
         SESSION_E_RUNNING,        /* delete needs force; restore needs a pause */
         SESSION_E_NO_AGENT,       /* nothing to signal or restart: a record without a command */
         SESSION_E_LIMIT,          /* a configured limit is reached */
-        SESSION_E_NOT_DURABLE,    /* workspace snapshot failed */
+        SESSION_E_NOT_DURABLE,    /* workspace snapshot failed: session_files_error() */
         SESSION_E_NOT_FROZEN,     /* freezing is not possible here (no cgroup v2) */
         SESSION_E_SHUTTING_DOWN,
         _SESSION_E_MAX,
@@ -160,6 +160,8 @@ typedef struct CheckpointInfo {
         usec_t created_at;
         const uint8_t *tree;                     /* 20 bytes git object id, or NULL */
         uint64_t message_count, tool_call_count; /* of its node */
+        uint64_t skipped;         /* files that it does not have though they were there */
+        const char *skipped_note; /* which and why, or why it has none; NULL: nothing */
 } CheckpointInfo;
 
 typedef struct BranchInfo {
@@ -226,9 +228,10 @@ typedef struct SessionConfig {
         unsigned auto_checkpoints_kept;  /* 0: 10 */
         uint64_t events_max;             /* 0: 1,000,000 */
         usec_t events_age_usec;          /* 0: 7 days */
-        unsigned sessions_max;           /* per namespace; 0: 1,000,000 */
-        size_t message_max;              /* bytes; 0: 8 MiB */
-        const char *data_dir;            /* for large bodies; NULL: they stay in the database */
+        usec_t collect_interval_usec; /* files that nobody refers to any more are removed so long after; 0: never */
+        unsigned sessions_max;       /* per namespace; 0: 1,000,000 */
+        size_t message_max;          /* bytes; 0: 8 MiB */
+        const char *data_dir;        /* for large bodies; NULL: they stay in the database */
         WorkspaceManager *workspace; /* see session_manager_close(); NULL: checkpoints have no files */
 } SessionConfig;
 
@@ -446,6 +449,8 @@ int session_checkpoint_patch(Session *s,
                              SessionDoneFn done,
                              void *userdata);
 int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn done, void *userdata);
+/* Why the last workspace could not be recorded, for people; to be asked in the done() of NOT_DURABLE. */
+const char *session_files_error(const SessionManager *m);
 typedef int (*CheckpointFn)(const CheckpointInfo *c, void *userdata);
 int session_checkpoints(Session *s, uint64_t after, size_t limit, CheckpointFn fn, void *userdata);
 /* SESSION_E_NO_CHECKPOINT if it is not one of s. */

@@ -18,6 +18,7 @@ typedef struct Old {
 } Old;
 
 static void prune(SessionTxn *t, uint64_t id) {
+        t->flags |= TXN_LITTER;
         STORE_ADD(t->store, STATE_CHECKPOINT_PRUNE, STORE_ID(id));
 }
 

@@ -95,6 +95,11 @@ void void_intents_arm(SessionManager *m) {
                 arm(m, &m->intents_timer, clock_monotonic() + USEC_PER_SEC);
 }
 
+void collect_arm(SessionManager *m, usec_t deadline) {
+        if (!m->is_closing && !m->is_shutting_down)
+                arm(m, &m->collect_timer, deadline);
+}
+
 static void session_due(Session *s, usec_t now) {
         int r = 0;
 
@@ -126,6 +131,9 @@ void session_manager_tick(SessionManager *m) {
                 } else if (first == &m->intents_timer) {
                         heap_remove(&m->heap, first);
                         void_intents_sweep(m);
+                } else if (first == &m->collect_timer) {
+                        heap_remove(&m->heap, first);
+                        collect_due(m);
                 } else
                         session_due(container_of(first, Session, timer), now);
         }

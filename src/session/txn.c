@@ -169,6 +169,8 @@ static void txn_done(SessionTxn *t) {
                 t->done(0, s, t->id, t->userdata);
         if (t->token[0] && !m->is_closing)
                 m->ops->start(s, t->next.run, t->token, m->ops_userdata);
+        if (t->flags & TXN_LITTER && t->next.workspace)
+                collect_needed(m, t->next.namespace_id);
         if (t->flags & TXN_DELETE)
                 session_forget(s, SESSION_E_NOT_FOUND);
 }
@@ -180,6 +182,7 @@ static void on_commit(int r, uint64_t commit, void *userdata) {
         (void) commit;
         assert(t->manager->inflight > 0);
         t->manager->inflight--;
+        t->manager->n_tree_txns -= t->flags & TXN_TREE ? 1 : 0;
         if (s) {
                 OBJ_CHECK(s, SESSION_MAGIC);
                 assert(s->inflight > 0);
@@ -264,6 +267,7 @@ int session_txn_submit(SessionTxn *txn, uint64_t id, SessionDoneFn done, void *u
                 return r;
         }
         m->inflight++;
+        m->n_tree_txns += t->flags & TXN_TREE ? 1 : 0;
         if (t->namespace)
                 t->namespace->is_submitted = true;
         if (t->session)

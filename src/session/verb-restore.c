@@ -176,7 +176,7 @@ void op_go_to_point(SessionOp *op, bool start) {
                 return;
         }
         op->starts_after = start;
-        op->has_checkpoint = op->has_tree = false;
+        op->has_checkpoint = op->has_files = false;
         op->snapshot_error = 0;
         op_snapshot(op, point_recorded);
 }

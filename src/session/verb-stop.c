@@ -175,7 +175,7 @@ static void delete_rows(SessionTxn *t) {
         STORE_ADD(t->store, STATE_BRANCH_DELETE_SESSION, id);
         STORE_ADD(t->store, STATE_CHECKPOINT_DELETE_SESSION, id);
         STORE_ADD(t->store, STATE_RUN_DELETE_SESSION, id);
-        t->flags |= TXN_DELETE;
+        t->flags |= TXN_DELETE | TXN_LITTER;
 }
 
 static void delete_ended(SessionOp *op, int r) {

@@ -4,6 +4,7 @@
  * said when it fails. The loop thread makes jobs and ends them; a pool thread works on them in
  * between and touches nothing else of the manager but the module and the repository's lock. */
 
+#include <dirent.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -55,13 +56,46 @@ static void tidy(const WorkspaceJob *j) {
                 log_debug("Tidying %s: %s", j->repository->path, strerror(-r));
 }
 
+static int add_living(const uint8_t tree[static WORKSPACE_TREE_SIZE], void *list) {
+        WorkspaceJob *j = list;
+
+        if (j->n_trees == j->cap_trees) {
+                size_t cap = 2 * j->cap_trees + 64;
+                void *grown = reallocarray(j->trees, cap, sizeof(*j->trees));
+                if (!grown)
+                        return -ENOMEM;
+                j->trees = grown;
+                j->cap_trees = cap;
+        }
+        memcpy(j->trees[j->n_trees++], tree, WORKSPACE_TREE_SIZE);
+        return 0;
+}
+
+/* What an unfinished restore needs is named in its note only. */
+static int check_notes(const WorkspaceJob *j) {
+        DIR *dir = opendir(j->manager->dir);
+        int r = 0;
+
+        if (!dir)
+                return errno_neg();
+        for (const struct dirent *e; r == 0 && (e = readdir(dir));)
+                if (str_startswith(e->d_name, WORKSPACE_INTENT_PREFIX))
+                        r = -EBUSY;
+        (void) closedir(dir);
+        return r;
+}
+
 static int collect(WorkspaceJob *j) {
         WorkspaceOperation *o = &j->operation;
-        WorkspaceStore *store;
+        WorkspaceStore *store = NULL;
 
         o->step = "collecting garbage";
         (void) pthread_rwlock_wrlock(&j->repository->lock);
-        int r = o->module->open(&store, j->repository->path);
+        int r = j->gather ? check_notes(j) : 0;
+        if (r >= 0 && j->gather)
+                r = j->gather(add_living, j, j->gather_userdata);
+        if (r >= 0)
+                r = o->module->open(&store, j->repository->path);
         if (r >= 0) {
                 r = o->module->collect(store, j->trees, j->n_trees, &o->result.changed);
                 (void) o->module->close(store);
@@ -123,9 +157,21 @@ static void release_held(WorkspaceRepository *repository) {
         }
 }
 
+/* Whoever asked may have nobody to tell: a checkpoint that the clock wanted, a restore that goes on
+ * after a restart. So it stands in the log in any case. */
+static void say(const WorkspaceJob *j) {
+        const char *message = j->operation.result.message;
+
+        if (j->r < 0 && j->r != -EBUSY)
+                (void) log_warning(0, "Workspace: %s", *message ? message : strerror(-j->r));
+        else if (j->r >= 0 && j->run && *message)
+                log_info("Workspace %s: %s", j->folder, message);
+}
+
 static void job_done(void *userdata) {
         _cleanup_(workspace_job_freep) WorkspaceJob *j = OBJ_CAST(WorkspaceJob, userdata, JOB_MAGIC);
 
+        say(j);
         j->repository->n_active--;
         if (!j->run) {
                 j->repository->is_collecting = false;

@@ -50,7 +50,9 @@ typedef struct WorkspaceJob {
         WorkspaceOperation operation;
         uint8_t target[WORKSPACE_OID_SIZE];
         uint8_t (*trees)[WORKSPACE_OID_SIZE]; /* of a collection */
-        size_t n_trees;
+        size_t n_trees, cap_trees;
+        WorkspaceGatherFn gather;
+        void *gather_userdata;
         uint64_t key;
         char *folder, *cache_path, *intent_path, *temporary;
         int r;

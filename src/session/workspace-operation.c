@@ -255,10 +255,20 @@ static WorkspaceIntent intent_of(const WorkspaceOperation *o, const uint8_t *tar
         return i;
 }
 
+static bool parent_exists(const char *folder) {
+        const char *slash = strrchr(folder, '/');
+        _cleanup_free_ char *parent = slash ? strndup(folder, (size_t) (slash - folder)) : NULL;
+
+        return parent && *parent && access(parent, F_OK) == 0;
+}
+
 int workspace_operation_restore(WorkspaceOperation *o,
                                 const uint8_t target[static WORKSPACE_OID_SIZE]) {
         _cleanup_(work_done) Work w = { .o = o, .root_fd = -EBADF };
         _cleanup_(workspace_list_done) WorkspaceList before = {}, wanted = {};
+
+        if (access(o->folder, F_OK) < 0 && errno == ENOENT && parent_exists(o->folder))
+                return workspace_operation_materialize(o, target);
         int r = work_open(&w);
 
         if (r >= 0)

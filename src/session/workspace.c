@@ -212,30 +212,45 @@ int workspace_diff(WorkspaceManager *m,
         return r;
 }
 
-int workspace_collect(WorkspaceManager *m,
-                      uint64_t namespace_id,
-                      const uint8_t (*trees)[WORKSPACE_TREE_SIZE],
-                      size_t n_trees,
-                      WorkspaceDoneFn done,
-                      void *userdata) {
+int workspace_collect_living(WorkspaceManager *m,
+                             uint64_t namespace_id,
+                             const WorkspaceLiving *living,
+                             WorkspaceDoneFn done,
+                             void *userdata) {
         _cleanup_(workspace_job_freep) WorkspaceJob *j = NULL;
 
         OBJ_CHECK(m, WORKSPACE_MANAGER_MAGIC);
         int r = workspace_job_new(&j, m, namespace_id, NULL);
         if (r < 0)
                 return r;
+        if (access(j->repository->path, F_OK) < 0)
+                return errno_neg();
         if (j->repository->n_active > 0 || j->repository->is_collecting)
                 return -EBUSY;
-        j->trees = calloc(n_trees + 1, sizeof(*j->trees));
+        j->cap_trees = living->n_trees + 1;
+        j->trees = calloc(j->cap_trees, sizeof(*j->trees));
         if (!j->trees)
                 return -ENOMEM;
-        if (n_trees > 0)
-                memcpy(j->trees, trees, n_trees * sizeof(*j->trees));
-        j->n_trees = n_trees;
+        if (living->n_trees > 0)
+                memcpy(j->trees, living->trees, living->n_trees * sizeof(*j->trees));
+        j->n_trees = living->n_trees;
+        j->gather = living->gather;
+        j->gather_userdata = living->userdata;
         j->done = done;
         j->userdata = userdata;
         r = workspace_job_submit(j);
         if (r >= 0)
                 j = NULL;
         return r;
+}
+
+int workspace_collect(WorkspaceManager *m,
+                      uint64_t namespace_id,
+                      const uint8_t (*trees)[WORKSPACE_TREE_SIZE],
+                      size_t n_trees,
+                      WorkspaceDoneFn done,
+                      void *userdata) {
+        WorkspaceLiving living = { .trees = trees, .n_trees = n_trees };
+
+        return workspace_collect_living(m, namespace_id, &living, done, userdata);
 }

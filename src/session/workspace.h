@@ -50,10 +50,10 @@ int workspace_snapshot(WorkspaceManager *m,
                        const char *folder,
                        WorkspaceDoneFn done,
                        void *userdata);
-/* Brings the folder to the tree: only what differs is written, each file by write-temp-and-rename;
- * files that are not in the tree and not ignored/skipped are removed. An intent file
- * DATA/workspaces/restore-HASH (folder, tree) is written first and removed last, so that
- * workspace_recover() can finish an interrupted restore. */
+/* Brings the folder to the tree, and makes it if only the folder itself is missing. Only what
+ * differs is written, each file by write-temp-and-rename; files that are not in the tree and not
+ * ignored/skipped are removed. An intent file DATA/workspaces/restore-HASH (folder, tree) is
+ * written first and removed last, so that workspace_recover() can finish an interrupted restore. */
 int workspace_restore(WorkspaceManager *m,
                       uint64_t namespace_id,
                       const char *folder,
@@ -120,5 +120,22 @@ int workspace_diff(WorkspaceManager *m,
                    WorkspaceDiff *d,
                    WorkspaceDoneFn done,
                    void *userdata);
+/* The same with a list that is made in the pool, when no operation is under way and none can
+ * begin: what gather() adds counts beside the trees. gather() runs in a pool thread; a negative
+ * errno of it ends the collection. -ENOENT: the namespace has no repository. done: -EBUSY while a
+ * note of an unfinished restore is there. */
+typedef int (*WorkspaceAddFn)(const uint8_t tree[static WORKSPACE_TREE_SIZE], void *list);
+typedef int (*WorkspaceGatherFn)(WorkspaceAddFn add, void *list, void *userdata);
+typedef struct WorkspaceLiving {
+        const uint8_t (*trees)[WORKSPACE_TREE_SIZE];
+        size_t n_trees;
+        WorkspaceGatherFn gather; /* NULL: there are no others */
+        void *userdata;           /* of gather; lives until done */
+} WorkspaceLiving;
+int workspace_collect_living(WorkspaceManager *m,
+                             uint64_t namespace_id,
+                             const WorkspaceLiving *living,
+                             WorkspaceDoneFn done,
+                             void *userdata);
 /* Finishes interrupted restores; blocking, at start, before anything runs. *ret_n: how many. */
 int workspace_recover(WorkspaceManager *m, unsigned *ret_n);

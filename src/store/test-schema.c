@@ -175,7 +175,8 @@ static void test_variables_are_read_back_to_the_snapshot(void **state) {
 static void add_checkpoint(StoreTxn *t, uint64_t id, bool pinned) {
         STORE_ADD(t, STATE_CHECKPOINT_INSERT, STORE_ID(id), STORE_ID(7), STORE_ID(1), STORE_ID(0),
                   STORE_ID(0), STORE_ID(1), STORE_ID(0), STORE_BLOB(NULL, 0), STORE_ID(0),
-                  STORE_INT(1), STORE_INT(pinned), STORE_TEXT("label"), STORE_INT(0));
+                  STORE_INT(1), STORE_INT(pinned), STORE_TEXT("label"), STORE_INT(0), STORE_INT(0),
+                  STORE_TEXT(NULL));
 }
 
 static void test_a_pinned_checkpoint_is_never_pruned(void **state) {
