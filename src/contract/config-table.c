@@ -328,7 +328,6 @@ const ConfigDef config_table[] = {
             "10min",
             collect_interval_usec,
             .max = 365 * USEC_PER_DAY,
-            .reload = true,
             .doc = "recorded files that no checkpoint has any more are removed so long after; 0: never"),
 };
 const size_t config_table_size = ELEMENTSOF(config_table);
