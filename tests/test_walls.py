@@ -33,7 +33,7 @@ BODIES = {
     "setNamespaceMemory": {"key": "k", "value": 1},
     "createToken": {},
 }
-QUERIES = {"deleteMemory": "key=k", "deleteNamespaceMemory": "key=k"}
+QUERIES = {"deleteMemory": "key=k", "deleteNamespaceMemory": "key=k", "getDiff": "from=now"}
 
 
 def bearer(text):
