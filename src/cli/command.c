@@ -39,8 +39,10 @@ char *session_command(Cli *c, JsonSpan session, bool brief) {
                 JsonIter it = json_iter(exec);
                 while (b.len <= 4 * width && json_next(&it, NULL, &word))
                         add_word(&b, cli_value(c, word), brief);
-        } else if (json_is(exec, JSON_KIND_STRING))
-                add_word(&b, cli_value(c, exec), brief);
+        } else if (json_is(exec, JSON_KIND_STRING)) {
+                const char *line = cli_value(c, exec);
+                text_sanitize(line, MIN(strlen(line), WORD_BYTES), 0, &b);
+        }
         char *text = cli_take(c, &b);
         Buf cut = BUF_INIT(TEXT_BYTES);
         (void) text_cut(text, width, &cut);

@@ -637,6 +637,12 @@ def test_a_pipe_that_is_full_is_an_error(shared):
     assert done.returncode == 1 and "cannot be written" in done.stderr
 
 
+def test_a_command_that_was_given_as_a_line_is_shown_as_that_line(shared):
+    shared.create("as-a-line", agent={"exec": "/bin/sleep 1000"})
+    assert ": /bin/sleep 1000  " in good(shared.cli("list", "--name", "as-a-line"))
+    assert "Command: /bin/sleep 1000\n" in good(shared.cli("status", "as-a-line"))
+
+
 def test_run_finds_the_program_in_the_path_of_who_typed_it(shared, tmp_path):
     """A daemon that a service manager started knows nothing of ~/.local/bin."""
     for name in ("only-here", "its-helper"):
