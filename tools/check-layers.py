@@ -15,6 +15,7 @@ ALLOWED = {
     "sup": ["base", "contract/unit-keys.h", "keeper/protocol.h", "keeper/message.h", "exec/job.h"],
     "session": ["base", "store"],
     "memory": ["base", "store"],
+    "backup": ["base", "store"],
     "import": ["base", "store", "session/session.h", "session/past.h"],
     "api": ["base", "contract", "net", "session/session.h", "memory/memory.h", "sup/sup.h", "sup/logs.h"],
     "daemon": ["*"],

@@ -27,7 +27,7 @@
 #define FDS_PER_RUN   7
 #define RUNS_MAX_AUTO 65536
 
-static int find_program(Cli *c, const char *name, char **ret) {
+int find_program(Cli *c, const char *name, char **ret) {
         _cleanup_free_ char *dir = NULL, *path = NULL;
 
         if (path_of_program_dir(&dir) >= 0)

@@ -13,6 +13,8 @@ typedef struct Launch {
         char *log;   /* path; where a keeper in the background writes to */
 } Launch;
 
+/* A helper program, beside this one or where it is installed; or says that it is missing. */
+int find_program(Cli *c, const char *name, char **ret);
 /* Finds the helper programs and writes the keeper's command line. */
 int launch_prepare(Cli *c, const Listeners *l, Launch *ret);
 void launch_done(Launch *l);

@@ -138,6 +138,18 @@ static const CliOption token_options[] = {
         {},
 };
 
+static const CliOption backup_options[] = {
+        { "logs", 0, NULL, "with what the agents wrote" },
+        { "verify", 0, NULL, "read it back and check every file" },
+        {},
+};
+static const CliOption restore_backup_options[] = {
+        { "to", 0, "DIR", "into this folder; default: the data folder" },
+        { "force", 0, NULL, "move away what is there" },
+        { "check", 0, NULL, "only read it and check every file" },
+        {},
+};
+
 const Verb verb_table[] = {
         { "start", NULL, "The daemon", "[SESSION]", 0, 1, VERB_CONFIG | VERB_SLOW, start_options,
           "start agentd, or a session that was created",
@@ -164,6 +176,17 @@ const Verb verb_table[] = {
         { "token", NULL, "The daemon", "create|list|revoke [TOKEN]", 1, 2, 0, token_options,
           "make, list and revoke API tokens", "The secret is printed once and is stored nowhere.",
           "agentd token create --scope read --expires 30d", verb_token },
+
+        { "backup", NULL, "The daemon", "FILE", 1, 1, VERB_SLOW, backup_options,
+          "write everything into one file, while agentd runs or not",
+          "Databases, large messages and workspaces' checkpoints as of one moment. The\n"
+          "file must not exist; it gets its name when it is complete and on disk.",
+          "agentd backup --verify agentd-monday.tar.zst", verb_backup },
+        { "restore-backup", NULL, "The daemon", "FILE", 1, 1, VERB_SLOW, restore_backup_options,
+          "put a backup in its place, while agentd is stopped",
+          "All of it is checked before anything is touched. Sessions that were running in\n"
+          "it come back as after a power cut.",
+          "agentd restore-backup agentd-monday.tar.zst --to ./restored", verb_restore_backup },
 
         { "create", NULL, "Sessions", "--name NAME --model MODEL", 0, 0, 0, create_options,
           "create a session without a process", NULL,

@@ -2,7 +2,8 @@
 
 /* agentd-daemon: started by the keeper, never by hand (`agentd start` does that). Its command line is the
  * options of contract/config-keys plus the two that say which inherited descriptors are what:
- * --keeper-fd N and --listen-fds COUNT (at N+1 and following). */
+ * --keeper-fd N and --listen-fds COUNT (at N+1 and following). With --tool= as its first argument
+ * it is no daemon but a tool of the command line (tool.h). */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/tool.h"
 
 #define LISTEN_FDS_MAX 16
 
@@ -135,6 +137,8 @@ int main(int argc, char **argv) {
         (void) sigaddset(&mask, SIGINT);
         (void) sigprocmask(SIG_SETMASK, &mask, NULL);
 
+        if (argc > 1 && str_startswith(argv[1], "--tool="))
+                return tool_main(argc, argv);
         int r = parse_arguments(&arguments, argc, argv);
         if (r >= 0)
                 r = run(&arguments);

@@ -53,6 +53,11 @@ int reader_open(StoreReader **ret, const char *path, const StoreSchema *schema, 
         return 0;
 }
 
+StoreConnection *reader_connection(StoreReader *r) {
+        OBJ_CHECK(r, READER_MAGIC);
+        return &r->connection;
+}
+
 StoreReader *store_reader_free(StoreReader *r) {
         if (!r)
                 return NULL;

@@ -207,4 +207,5 @@ void writer_stop(Writer *w);
 
 /* ---- reader.c ---- */
 
+StoreConnection *reader_connection(StoreReader *r);
 int reader_open(StoreReader **ret, const char *path, const StoreSchema *schema, size_t cache_bytes);

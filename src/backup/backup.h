@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* A backup: one file (archive.h) with state.db, memory.db, the bodies that state.db names, the
+ * workspaces' objects and, if asked for, the logs; consistent as of one moment, though the daemon
+ * goes on writing. These functions are a process's of their own (`agentd-daemon --backup`): they
+ * read the databases as SQLite lets any process read them, and block. */
+
+#include "base/macro.h"
+
+/* Where the data is. */
+typedef struct BackupPlaces {
+        const char *state, *memory; /* the databases */
+        const char *data_dir;
+} BackupPlaces;
+
+typedef struct BackupOptions {
+        bool logs;   /* with the logs of runs */
+        bool verify; /* read it back and check it before it gets its name */
+        /* Bytes read so far; may be NULL. */
+        void (*progress)(uint64_t bytes, void *userdata);
+        void *userdata;
+} BackupOptions;
+
+typedef struct BackupResult {
+        uint64_t files, bytes; /* in it */
+        uint64_t size;         /* of the backup's file */
+} BackupResult;
+
+/* Writes path (mode 0600), which must not exist: under another name until it is complete, synced and, if
+ * asked for, verified. Errors with a sentence in *ret_message: -EEXIST, -ENOENT (no database)… */
+int backup_write(const BackupPlaces *p,
+                 const char *path,
+                 const BackupOptions *o,
+                 BackupResult *ret,
+                 char **ret_message);
+/* Reads all of it and compares with its manifest. -EMEDIUMTYPE: no backup; -EBADMSG: damaged. */
+int backup_verify(const char *path, BackupResult *ret, char **ret_message);
+
+/* Puts a backup into a folder, after all of it was read, checked and is on disk beside the place it goes
+ * to. -EBUSY: a daemon runs there; -ENOTEMPTY: there is data already, unless force, which moves it to
+ * *ret_old (fresh; NULL: there was none). Runs that were alive are marked as of another machine: nobody
+ * will look for their processes, and their sessions come back as after a power cut. */
+int backup_restore(const char *path,
+                   const char *dir,
+                   bool force,
+                   BackupResult *ret,
+                   char **ret_old,
+                   char **ret_message);

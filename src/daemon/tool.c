@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Looking after the data from outside, see tool.h. A process of its own, so that it works while no daemon
+ * runs, and costs a running one nothing but disk: SQLite lets any process read. The arguments come from
+ * `agentd`, which knows the configuration and what people meant; here they are only read. */
+
+#include "daemon/tool.h"
+
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "backup/backup.h"
+#include "base/clock.h"
+#include "base/str.h"
+
+#define PROGRESS_USEC (USEC_PER_SEC / 5)
+
+static bool has_flag(char **args, const char *flag) {
+        return strv_contains(args, flag);
+}
+
+static int fail(int r, char *message) {
+        (void) fprintf(stderr, "agentd: %s\n", message ? message : strerror(-r));
+        return EXIT_FAILURE;
+}
+
+static const char *size_text(uint64_t n, char *buf, size_t size) {
+        static const char *const units[] = { "bytes", "KiB", "MiB", "GiB", "TiB" };
+        double v = (double) n;
+        size_t u = 0;
+
+        for (; v >= 1024 && u + 1 < ELEMENTSOF(units); u++)
+                v /= 1024;
+        (void) snprintf(buf, size, u ? "%.1f %s" : "%.0f %s", v, units[u]);
+        return buf;
+}
+
+/* One line that is written over, for people only. */
+static void show_progress(uint64_t bytes, void *userdata) {
+        usec_t *shown = userdata, now = clock_monotonic();
+        char text[32];
+
+        if (now - *shown < PROGRESS_USEC)
+                return;
+        *shown = now;
+        (void) fprintf(stderr, "\r%s\x1b[K", size_text(bytes, text, sizeof(text)));
+}
+
+static void say_done(const char *what, const BackupResult *result, bool verified) {
+        char packed[32], raw[32];
+
+        (void) printf("%s: %llu files, %s (%s packed)%s\n", what,
+                      (unsigned long long) result->files, size_text(result->bytes, raw, sizeof(raw)),
+                      size_text(result->size, packed, sizeof(packed)), verified ? ", verified" : "");
+}
+
+static int tool_backup(char **args) {
+        _cleanup_free_ char *message = NULL;
+        BackupPlaces places = { .state = args[0], .memory = args[1], .data_dir = args[2] };
+        BackupResult result = {};
+        usec_t shown = 0;
+        BackupOptions options = {
+                .logs = has_flag(args + 4, "--logs"),
+                .verify = has_flag(args + 4, "--verify"),
+                .progress = isatty(STDERR_FILENO) ? show_progress : NULL,
+                .userdata = &shown,
+        };
+        int r = backup_write(&places, args[3], &options, &result, &message);
+
+        if (shown > 0)
+                (void) fputs("\r\x1b[K", stderr);
+        if (r < 0)
+                return fail(r, message);
+        say_done(args[3], &result, options.verify);
+        return EXIT_SUCCESS;
+}
+
+static int tool_verify(char **args) {
+        _cleanup_free_ char *message = NULL;
+        BackupResult result = {};
+        int r = backup_verify(args[0], &result, &message);
+
+        if (r < 0)
+                return fail(r, message);
+        say_done(args[0], &result, true);
+        return EXIT_SUCCESS;
+}
+
+static int tool_restore(char **args) {
+        _cleanup_free_ char *message = NULL, *old = NULL;
+        BackupResult result = {};
+        int r = backup_restore(args[1], args[0], has_flag(args + 2, "--force"), &result, &old,
+                               &message);
+
+        if (r < 0)
+                return fail(r, message);
+        say_done(args[0], &result, true);
+        if (old)
+                (void) printf("What was there is in %s\n", old);
+        return EXIT_SUCCESS;
+}
+
+static const struct {
+        const char *name;
+        size_t n_args; /* at least */
+        int (*run)(char **args);
+} tools[] = {
+        { "--tool=backup", 4, tool_backup },
+        { "--tool=verify-backup", 1, tool_verify },
+        { "--tool=restore-backup", 2, tool_restore },
+};
+
+int tool_main(int argc, char **argv) {
+        for (size_t i = 0; i < ELEMENTSOF(tools); i++)
+                if (streq(argv[1], tools[i].name) && (size_t) argc >= 2 + tools[i].n_args)
+                        return tools[i].run(argv + 2);
+        (void) fprintf(stderr, "agentd: %s is for `agentd`, not for people\n", argv[1]);
+        return EX_USAGE;
+}

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+/* What the command line has the daemon's program do in a process of its own, because it needs the
+ * databases and not the daemon:
+ *   --tool=backup STATE MEMORY DATA FILE [--logs] [--verify]
+ *   --tool=verify-backup FILE
+ *   --tool=restore-backup DIR FILE [--force]
+ * Returns the exit status. */
+int tool_main(int argc, char **argv);
