@@ -53,6 +53,7 @@ struct Api {
         usec_t started_monotonic;
         ListLink streams; /* ApiStream: what has no end of its own */
         unsigned n_streams, streams_max;
+        SessionSubscription *runs; /* tells which runs are over */
         bool is_quiescing;
         bool was_ready; /* see hold.c */
         ListLink held;
@@ -194,6 +195,7 @@ struct ApiStream {
         Api *api;
         void (*end)(ApiStream *s); /* come to an end soon */
         uint64_t token;            /* 0: was not asked for with one */
+        uint64_t run;              /* of the agent that asked for it; 0: somebody else */
         usec_t expires_at;
 };
 /* False: there are too many, and that was answered. */
@@ -203,6 +205,8 @@ void api_stream_done(ApiStream *s);
 /* Whoever asked for it may not have more: to be looked at before each piece. */
 bool api_stream_has_expired(const ApiStream *s);
 void api_streams_end_of_token(Api *a, uint64_t token);
+/* Ends the streams of runs that are over, from now on, as long as a->runs is there. */
+int api_streams_watch_runs(Api *a);
 
 /* ---- pull.c ---- */
 

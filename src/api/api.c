@@ -65,6 +65,9 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
                 .request_timeout_usec = limits->request_timeout_usec,
                 .error_body = api_error_body,
         };
+        r = api_streams_watch_runs(a);
+        if (r < 0)
+                return r;
         r = http_server_new(&a->server, event, &http);
         if (r < 0)
                 return r;
@@ -87,6 +90,7 @@ Api *api_free(Api *a) {
         if (!a)
                 return NULL;
         api_quiesce(a);
+        session_unsubscribe(a->runs);
         api_keyed_drop(a, true);
         http_server_free(a->server);
         http_router_free(a->router);

@@ -244,6 +244,7 @@ bool api_stream_begin(ApiCall *c, ApiStream *s, void (*end)(ApiStream *s)) {
                 .api = a,
                 .end = end,
                 .token = c->caller.token,
+                .run = c->caller.run,
                 .expires_at = c->caller.expires_at,
         };
         list_append(&a->streams, &s->link);
@@ -268,4 +269,28 @@ void api_streams_end_of_token(Api *a, uint64_t token) {
                 if (s->token == token)
                         s->end(s);
         }
+}
+
+/* Its token is dead from that commit on, and what was begun with it is no better than a new request. */
+static int on_event(const EventInfo *e, void *userdata) {
+        Api *a = OBJ_CAST(Api, userdata, API_MAGIC);
+        _cleanup_free_ char *text = NULL;
+        uint64_t run;
+
+        if (e->type != EVENT_RUN_ENDED || !e->data.p || list_is_empty(&a->streams))
+                return 0;
+        JsonSpan id = json_get(e->data, "run");
+        if (!id.p || !json_is(id, JSON_KIND_STRING) || json_string_dup(id, &text, NULL) < 0 ||
+            id_parse(text, &run) < 0)
+                return 0;
+        LIST_FOREACH(l, &a->streams) {
+                ApiStream *s = LIST_ENTRY(l, ApiStream, link);
+                if (s->run == run)
+                        s->end(s);
+        }
+        return 0;
+}
+
+int api_streams_watch_runs(Api *a) {
+        return session_subscribe(a->sessions, 0, 0, on_event, a, &a->runs);
 }

@@ -15,52 +15,15 @@
  * Rejected: letting sup write its runs itself (two owners of a session's truth), and starting
  * processes from the session room (it would have to know cgroups). */
 
-#include "daemon/agents.h"
-
 #include <stdio.h>
 #include <sys/random.h>
 
 #include "base/id.h"
 #include "base/log.h"
-#include "base/map.h"
-#include "base/obj.h"
 #include "base/str.h"
+#include "daemon/agents-internal.h"
 
-#define AGENTS_MAGIC     0x41474e54U
-#define AGENT_UNIT_MAGIC 0x41474e55U
-#define RETRY_USEC       USEC_PER_SEC
-
-struct Agents {
-        uint32_t magic;
-        sd_event *event;
-        SessionManager *sessions;
-        SupManager *sup;
-        char *url, *socket_path;
-        bool keep_means_stop, shutting_down;
-        Map *units; /* by run id */
-        void (*keeper_ready)(pid_t keeper, void *userdata);
-        void *keeper_ready_userdata;
-        void (*terminate)(void *userdata);
-        void *terminate_userdata;
-        void (*shutdown_done)(unsigned kept, void *userdata);
-        void *shutdown_userdata;
-};
-
-typedef struct AgentUnit {
-        uint32_t magic;
-        Agents *agents;
-        uint64_t session, run;
-        SupSpec *spec;
-        SupRun *sup; /* NULL: could not even be queued */
-        usec_t started_at;
-        uint64_t messages_at_start;
-        bool has_started, has_ended; /* what is still to be committed */
-        bool commit_under_way;
-        bool must_end; /* part of the shutdown */
-        SupIdentity identity;
-        SupExit end;
-        sd_event_source *retry;
-} AgentUnit;
+#define RETRY_USEC USEC_PER_SEC
 
 static AgentUnit *agent_unit_free(AgentUnit *u) {
         if (!u)
@@ -82,7 +45,6 @@ static int agent_unit_new(Agents *a, Session *s, uint64_t run, AgentUnit **ret) 
         u->magic = AGENT_UNIT_MAGIC;
         u->session = session_info(s)->id;
         u->run = run;
-        u->messages_at_start = session_info(s)->message_count;
         int r = map_put(a->units, run, u);
         if (r < 0)
                 return r;
@@ -113,14 +75,12 @@ static void unit_retry_later(AgentUnit *u, int error) {
                 log_error(r, "Cannot arm a timer");
 }
 
-static void shutdown_check(Agents *a);
-
 static void unit_release(AgentUnit *u) {
         Agents *a = u->agents;
         if (u->sup)
                 sup_run_release(u->sup);
         agent_unit_free(u);
-        shutdown_check(a);
+        agents_shutdown_check(a);
 }
 
 static void on_ended_committed(int r, Session *s, uint64_t id, void *userdata) {
@@ -150,6 +110,25 @@ static bool goes_on_at_once(const AgentUnit *u) {
         return u->end.never_began || (u->must_end && u->end.stop_was_asked);
 }
 
+static RunNext next_of_failure(const AgentUnit *u) {
+        return u->end.result == SUP_RESULT_LOST ? RUN_NEXT_LOST : RUN_NEXT_FAILED;
+}
+
+/* Says, behind why the run ended, that there is no other one, and how to get it. */
+static void give_up(AgentUnit *u, const SessionInfo *info, const char *why, RunEnd *end) {
+        (void) snprintf(u->reason, sizeof(u->reason), "%s%s%sgiven up; `agentd start %.80s` tries again",
+                        u->end.reason, u->end.reason[0] ? "; " : "", why, info->name);
+        end->reason = u->reason;
+}
+
+static void explain_limit(AgentUnit *u, const SessionInfo *info, unsigned starts, RunEnd *end) {
+        char span[64], why[128];
+
+        (void) snprintf(why, sizeof(why), "%u starts in %s, ", starts,
+                        clock_format_span(u->spec->start_limit_interval_usec, span, sizeof(span)));
+        give_up(u, info, why, end);
+}
+
 /* What shall come after this end, by policy. Stops that were asked for are decided by the session room. */
 static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
         SupRestartState state = {
@@ -162,7 +141,7 @@ static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
 
         if (getrandom(&random, sizeof(random), GRND_NONBLOCK) < 0)
                 random = clock_monotonic();
-        if (info->message_count > u->messages_at_start)
+        if (info->head > u->run) /* ids ascend with time: a message was appended during the run */
                 state.restarts = 0;
         end->restarts = state.restarts;
         end->start_window = state.window_start;
@@ -183,8 +162,15 @@ static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
                 end->restart_at = clock_realtime() + delay;
                 break;
         case SUP_ACTION_START_LIMIT:
+                explain_limit(u, info, state.window_count, end);
+                end->next = next_of_failure(u);
+                break;
+        case SUP_ACTION_GIVE_UP:
+                give_up(u, info, "", end);
+                end->next = next_of_failure(u);
+                break;
         case SUP_ACTION_FAIL:
-                end->next = u->end.result == SUP_RESULT_LOST ? RUN_NEXT_LOST : RUN_NEXT_FAILED;
+                end->next = next_of_failure(u);
                 break;
         }
         end->restarts = state.restarts;
@@ -356,12 +342,6 @@ static void unit_fail(AgentUnit *u, SupResult result, const char *what, int erro
         unit_commit(u);
 }
 
-/* What the shutdown does with a run that it shall not leave behind; ended() comes later, from the loop. */
-static void unit_end_for_shutdown(AgentUnit *u) {
-        u->must_end = true;
-        (void) sup_run_stop(u->sup);
-}
-
 static void on_session_start(Session *s, uint64_t run, const char *token, void *userdata) {
         Agents *a = OBJ_CAST(Agents, userdata, AGENTS_MAGIC);
         AgentUnit *u = NULL;
@@ -375,7 +355,7 @@ static void on_session_start(Session *s, uint64_t run, const char *token, void *
         if (r < 0)
                 unit_fail(u, SUP_RESULT_EXEC, "could not be started", r);
         else if (a->shutting_down)
-                unit_end_for_shutdown(u);
+                agents_end_for_shutdown(u);
 }
 
 static AgentUnit *unit_of_run(Agents *a, uint64_t run) {
@@ -467,42 +447,6 @@ void agents_found(Session *s, const RunInfo *run, void *userdata) {
         /* sup ends what it was not told to expect; the session must not wait for it for ever. */
         if (u)
                 unit_fail(u, SUP_RESULT_LOST, "cannot be supervised any more", r);
-}
-
-/* ---- shutdown ---- */
-
-static void shutdown_check(Agents *a) {
-        size_t cursor = 0;
-        void *value;
-
-        if (!a->shutdown_done)
-                return;
-        while (map_next(a->units, &cursor, NULL, &value))
-                if (((AgentUnit *) value)->must_end)
-                        return;
-        void (*done)(unsigned, void *) = TAKE_PTR(a->shutdown_done);
-        done(sup_manager_n_alive(a->sup), a->shutdown_userdata);
-}
-
-/* Nobody would begin what is still queued. */
-static bool unit_may_outlive_us(const AgentUnit *u) {
-        bool stops = u->agents->keep_means_stop || (u->spec && u->spec->stop_with_daemon);
-        return !stops && sup_run_state(u->sup) != SUP_RUN_QUEUED;
-}
-
-void agents_shutdown(Agents *a, void (*done)(unsigned kept, void *userdata), void *userdata) {
-        size_t cursor = 0;
-        void *value;
-
-        a->shutting_down = true;
-        a->shutdown_done = done;
-        a->shutdown_userdata = userdata;
-        while (map_next(a->units, &cursor, NULL, &value)) {
-                AgentUnit *u = value;
-                if (u->sup && !unit_may_outlive_us(u))
-                        unit_end_for_shutdown(u);
-        }
-        shutdown_check(a);
 }
 
 /* ---- object ---- */

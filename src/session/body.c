@@ -156,6 +156,42 @@ static int file_read(const SessionManager *m,
         return r < 0 ? r : fs_read_file(AT_FDCWD, path, BODY_MAX, ret, ret_n);
 }
 
+/* From here until the transaction is over the file must not go: it may be there already, and is
+ * then not written again. */
+static int file_claim(SessionTxn *t, const uint8_t key[static HASH_SIZE]) {
+        uint64_t id = hash_key(key);
+        uintptr_t n = (uintptr_t) map_get(t->manager->body_files, id);
+        int r = map_put(t->manager->body_files, id, (void *) (n + 1));
+
+        if (r >= 0)
+                t->body_file = id;
+        return MIN(r, 0);
+}
+
+void body_file_release(SessionTxn *t) {
+        if (t->body_file == 0)
+                return;
+        uintptr_t n = (uintptr_t) map_get(t->manager->body_files, t->body_file);
+        if (n > 1)
+                (void) map_put(t->manager->body_files, t->body_file, (void *) (n - 1));
+        else
+                (void) map_remove(t->manager->body_files, t->body_file);
+        t->body_file = 0;
+}
+
+int body_file_remove(SessionManager *m, const uint8_t key[static HASH_SIZE]) {
+        _cleanup_free_ char *dir = NULL, *path = NULL;
+
+        if (!m->data_dir)
+                return 0;
+        if (map_get(m->body_files, hash_key(key)))
+                return -EBUSY;
+        int r = file_path(m, key, &dir, &path);
+        if (r < 0)
+                return r;
+        return unlink(path) < 0 && errno != ENOENT ? errno_neg() : 0;
+}
+
 /* ---- writing ---- */
 
 static int pack_bytes(JsonSpan content, JsonSpan calls, Buf *raw) {
@@ -203,6 +239,8 @@ static int store_large(SessionTxn *t, const Body *b) {
                 data = packed;
         bool is_file = n > ROW_MAX && t->manager->data_dir;
         if (is_file)
+                r = file_claim(t, b->key);
+        if (r >= 0 && is_file)
                 r = file_write(t->manager, b->key, data, n);
         if (r < 0)
                 return r;

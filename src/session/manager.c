@@ -76,12 +76,13 @@ int session_manager_new(SessionManager **ret,
         m->config.data_dir = m->data_dir;
         m->by_id = map_new();
         m->by_run = map_new();
+        m->body_files = map_new();
         m->namespaces = map_new();
         m->namespace_ids = strmap_new();
         m->tokens = map_new();
         m->run_tokens = map_new();
-        if (!m->by_id || !m->by_run || !m->namespaces || !m->namespace_ids || !m->tokens ||
-            !m->run_tokens || (config->data_dir && !m->data_dir))
+        if (!m->by_id || !m->by_run || !m->body_files || !m->namespaces || !m->namespace_ids ||
+            !m->tokens || !m->run_tokens || (config->data_dir && !m->data_dir))
                 return -ENOMEM;
         int r = manager_sources(m);
         if (r < 0)
@@ -138,6 +139,8 @@ SessionManager *session_manager_free(SessionManager *m) {
         config_cache_done(m);
         map_free(m->by_id);
         map_free(m->by_run);
+        map_free(m->body_files);
+        sweep_done(m);
         map_free(m->run_tokens);
         heap_done(&m->heap);
         free(m->sorted);

@@ -126,7 +126,12 @@ struct SessionManager {
         CachedConfig config_cache[CONFIG_CACHE_PLACES]; /* see config.c */
         const RequestKey *request_key; /* of the call under way; see session_request_key() */
         char files_error[256];         /* of the last workspace that could not be recorded */
-        HeapItem collect_timer;        /* see collect.c */
+        Map *body_files;      /* first bytes of a key → transactions under way with that file */
+        HeapItem sweep_timer; /* see sweep.c */
+        uint64_t *dead;       /* branches that the sweep has to look at */
+        size_t n_dead, cap_dead;
+        bool is_sweeping, has_dead_bodies;
+        HeapItem collect_timer; /* see collect.c */
         usec_t collect_not_before;
         unsigned n_tree_txns; /* under way, with a tree that no row has yet */
         bool is_shutting_down;
@@ -180,6 +185,7 @@ struct SessionTxn {
         VarsPending *vars;
         CachedConfig config; /* a new one */
         char token[RUN_TOKEN_SIZE];
+        uint64_t body_file;      /* begin of the key of a body in a file, 0: none */
         IntentList void_intents; /* that this transaction removes */
         SessionDoneFn done;
         void *userdata;
@@ -270,6 +276,8 @@ int manager_rearm(SessionManager *m);
 void events_arm(SessionManager *m, usec_t deadline);
 /* void_intents_sweep() in a second, if nothing else is written before. */
 void void_intents_arm(SessionManager *m);
+/* When the sweep goes on. */
+void sweep_arm(SessionManager *m, usec_t deadline);
 /* When workspaces are looked through for garbage next. */
 void collect_arm(SessionManager *m, usec_t deadline);
 /* Does what is due now; called by the timer, and by tests on a fake clock. */
@@ -290,6 +298,10 @@ int body_keys_load(SessionManager *m);
 int body_pack(SessionTxn *t, JsonSpan content, JsonSpan calls, Body *ret);
 /* The raw bytes of a node's row; *memory owns what is not in the cursor. namespace_id 0: not known. */
 int body_load(SessionManager *m, uint64_t namespace_id, StoreCursor *node, char **memory, JsonSpan *ret);
+/* The transaction that uses a body's file is over. */
+void body_file_release(SessionTxn *t);
+/* Removes the file of a body that has no row any more. -EBUSY: a transaction is about to use it again. */
+int body_file_remove(SessionManager *m, const uint8_t key[static HASH_SIZE]);
 int body_unpack(JsonSpan raw, JsonSpan *ret_content, JsonSpan *ret_calls);
 
 /* ---- node.c ---- */
@@ -374,6 +386,17 @@ typedef struct Point {
 int point_find(Session *s, uint64_t checkpoint, uint64_t node, Point *ret);
 /* The end of a branch as the store has it. */
 int point_of_branch(Session *s, uint64_t branch, Point *ret);
+
+/* ---- sweep.c ---- */
+
+/* The session's deletion is on disk. */
+void sweep_session(SessionManager *m, uint64_t session);
+/* After the start: what was not finished. */
+int sweep_load(SessionManager *m);
+void sweep_done(SessionManager *m);
+void sweep_due(SessionManager *m);
+/* Nothing is left that could be removed now; for tests. */
+bool sweep_is_idle(const SessionManager *m);
 
 /* ---- collect.c ---- */
 

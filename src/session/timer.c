@@ -95,6 +95,11 @@ void void_intents_arm(SessionManager *m) {
                 arm(m, &m->intents_timer, clock_monotonic() + USEC_PER_SEC);
 }
 
+void sweep_arm(SessionManager *m, usec_t deadline) {
+        if (!m->is_closing && !m->is_shutting_down)
+                arm(m, &m->sweep_timer, deadline);
+}
+
 void collect_arm(SessionManager *m, usec_t deadline) {
         if (!m->is_closing && !m->is_shutting_down)
                 arm(m, &m->collect_timer, deadline);
@@ -131,6 +136,9 @@ void session_manager_tick(SessionManager *m) {
                 } else if (first == &m->intents_timer) {
                         heap_remove(&m->heap, first);
                         void_intents_sweep(m);
+                } else if (first == &m->sweep_timer) {
+                        heap_remove(&m->heap, first);
+                        sweep_due(m);
                 } else if (first == &m->collect_timer) {
                         heap_remove(&m->heap, first);
                         collect_due(m);

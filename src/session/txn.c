@@ -75,6 +75,7 @@ SessionTxn *session_txn_free(SessionTxn *t) {
         if (t->session && !t->is_submitted)
                 strings_free_other(&t->next, &t->session->info);
         store_txn_free(t->store);
+        body_file_release(t);
         buf_done(&t->json);
         events_free(t->events);
         free(t->new_run);
@@ -171,8 +172,10 @@ static void txn_done(SessionTxn *t) {
                 m->ops->start(s, t->next.run, t->token, m->ops_userdata);
         if (t->flags & TXN_LITTER && t->next.workspace)
                 collect_needed(m, t->next.namespace_id);
-        if (t->flags & TXN_DELETE)
+        if (t->flags & TXN_DELETE) {
                 session_forget(s, SESSION_E_NOT_FOUND);
+                sweep_session(m, t->session_id);
+        }
 }
 
 static void on_commit(int r, uint64_t commit, void *userdata) {

@@ -172,6 +172,7 @@ static void delete_rows(SessionTxn *t) {
         json_w_kv_string(&w, "name", t->next.name);
         txn_event(t, EVENT_SESSION_DELETED, &w);
         STORE_ADD(t->store, STATE_SESSION_DELETE, id, STORE_INT(0));
+        STORE_ADD(t->store, STATE_DEAD_BRANCH_INSERT_SESSION, id, STORE_ID(t->next.namespace_id));
         STORE_ADD(t->store, STATE_BRANCH_DELETE_SESSION, id);
         STORE_ADD(t->store, STATE_CHECKPOINT_DELETE_SESSION, id);
         STORE_ADD(t->store, STATE_RUN_DELETE_SESSION, id);

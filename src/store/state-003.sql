@@ -17,7 +17,9 @@ CREATE INDEX dead_branches_by_origin_branch ON dead_branches (origin_branch) WHE
 
 -- Files of bodies whose rows are gone.
 CREATE TABLE dead_bodies (
-        key BLOB PRIMARY KEY
+        namespace INTEGER NOT NULL,
+        key       BLOB NOT NULL,
+        PRIMARY KEY (namespace, key)
 ) WITHOUT ROWID;
 
 -- What begins at a node or on a branch, and who uses a body.

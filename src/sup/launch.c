@@ -88,6 +88,7 @@ static int send_spawn(SupRun *r, int job) {
 }
 
 static void fail(SupRun *r, const char *what, const char *path, int error) {
+        r->exit.exec_error = -error;
         run_fail(r, SUP_RESULT_EXEC, "could not %s %s: %s", what, path, strerror(-error));
 }
 
@@ -122,6 +123,7 @@ void run_on_failed(SupRun *r, uint32_t step, int error) {
                 path = run_argv(r)[0];
         else if (step == EXEC_STEP_FOLDER && r->spec)
                 path = run_folder(r, environ);
+        r->exit.exec_error = error;
         run_fail(r, SUP_RESULT_EXEC, "could not %s%s%.100s: %s", what, path[0] ? " " : "", path,
                  strerror(error));
 }

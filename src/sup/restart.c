@@ -39,6 +39,22 @@ static bool is_abnormal(SupResult result) {
         return false;
 }
 
+/* Could not be started, for a reason that stands in the unit or in the file system and does not pass by
+ * itself, as want of memory or of processes does. systemd makes no difference: it starts such a unit (status
+ * 203/EXEC) again like one that crashed, until its start limit. Ten tries of a misspelt command tell nobody more
+ * than one, and the reason is gone from sight meanwhile. */
+static bool is_hopeless(const SupExit *exit) {
+        static const int errors[] = { ENOENT, EACCES, EPERM, ENOEXEC,      ENOTDIR, EISDIR,
+                                      ELOOP,  EINVAL, E2BIG, ENAMETOOLONG, ELIBBAD };
+
+        if (exit->result != SUP_RESULT_EXEC)
+                return false;
+        ARRAY_FOREACH(e, errors)
+                if (*e == exit->exec_error)
+                        return true;
+        return false;
+}
+
 static bool policy_wants(SupRestart policy, SupResult result) {
         assert(policy >= 0 && policy < _SUP_RESTART_MAX);
         switch (policy) {
@@ -107,6 +123,8 @@ SupAction sup_restart_decide(const SupSpec *spec,
                 return otherwise;
         if (!policy_wants(spec->restart, exit->result))
                 return otherwise;
+        if (is_hopeless(exit))
+                return SUP_ACTION_GIVE_UP;
         if (started_at > 0 && exit->time >= started_at && exit->time - started_at >= GOOD_RUN_USEC)
                 state->restarts = 0;
         if (limit_hit(spec, state, started_at, now))

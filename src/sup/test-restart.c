@@ -203,6 +203,32 @@ static void test_no_burst_or_no_interval_is_no_limit(void **state) {
         }
 }
 
+static void test_what_cannot_be_started_as_it_is_is_given_up_at_once(void **state) {
+        static const struct {
+                int error;
+                SupAction action;
+        } cases[] = {
+                { ENOENT, SUP_ACTION_GIVE_UP }, { EACCES, SUP_ACTION_GIVE_UP },
+                { ENOEXEC, SUP_ACTION_GIVE_UP }, { ENOTDIR, SUP_ACTION_GIVE_UP },
+                { ENOMEM, SUP_ACTION_RESTART }, { EAGAIN, SUP_ACTION_RESTART },
+                { EMFILE, SUP_ACTION_RESTART }, { 0, SUP_ACTION_RESTART },
+        };
+        SupSpec spec = spec_of(SUP_RESTART_ALWAYS), never = spec_of(SUP_RESTART_NO);
+
+        ARRAY_FOREACH(c, cases) {
+                SupExit exit = { .result = SUP_RESULT_EXEC, .exec_error = c->error, .exit_code = -1, .time = NOW };
+                SupRestartState s = {};
+                usec_t delay = 0;
+                assert_int_equal(sup_restart_decide(&spec, &s, &exit, NOW - 1, NOW, 0, &delay), c->action);
+                assert_int_equal(sup_restart_decide(&never, &s, &exit, NOW - 1, NOW, 0, &delay), SUP_ACTION_FAIL);
+        }
+        /* the same errno of something else says nothing */
+        SupExit exit = { .result = SUP_RESULT_EXIT_CODE, .exec_error = ENOENT, .exit_code = 3, .time = NOW };
+        SupRestartState s = {};
+        usec_t delay = 0;
+        assert_int_equal(sup_restart_decide(&spec, &s, &exit, NOW - 1, NOW, 0, &delay), SUP_ACTION_RESTART);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_each_policy_restarts_after_its_results_only),
@@ -215,6 +241,7 @@ int main(void) {
                 cmocka_unit_test(test_the_start_limit_counts_starts_within_its_window),
                 cmocka_unit_test(test_a_clock_that_was_set_back_opens_a_new_window),
                 cmocka_unit_test(test_no_burst_or_no_interval_is_no_limit),
+                cmocka_unit_test(test_what_cannot_be_started_as_it_is_is_given_up_at_once),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
