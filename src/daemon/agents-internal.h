@@ -38,7 +38,7 @@ typedef struct AgentUnit {
         bool must_end; /* part of the shutdown */
         SupIdentity identity;
         SupExit end;
-        char reason[320]; /* of the end, if more is to be said than sup says */
+        char reason[512]; /* of the end, if more is to be said than sup says */
         sd_event_source *retry;
 } AgentUnit;
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The daemon's leaving, as far as runs are concerned. Agents outlive the daemon by default: the keeper goes on
- * with them and the next daemon adopts them. Those whose unit says otherwise are ended, and so is every one when
- * nothing can outlive us (PID 1, a service manager), and what is still queued, because nobody would begin it.
+/* The daemon's leaving, as far as runs are concerned. Agents outlive the daemon by default: the
+ * keeper goes on with them and the next daemon adopts them. Those whose unit says otherwise are
+ * ended, and so is every one when nothing can outlive us (PID 1, a service manager), and what is
+ * still queued, because nobody would begin it.
  *
- * Their ends are no ends in the policy's sense: the next daemon goes on with them. The shutdown is complete when
- * all these ends are on disk, not when the processes are gone. */
+ * Their ends are no ends in the policy's sense: the next daemon goes on with them. The shutdown is
+ * complete when all these ends are on disk, not when the processes are gone. */
 
 #include "daemon/agents-internal.h"
 

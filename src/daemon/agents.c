@@ -116,13 +116,14 @@ static RunNext next_of_failure(const AgentUnit *u) {
 
 /* Says, behind why the run ended, that there is no other one, and how to get it. */
 static void give_up(AgentUnit *u, const SessionInfo *info, const char *why, RunEnd *end) {
-        (void) snprintf(u->reason, sizeof(u->reason), "%s%s%sgiven up; `agentd start %.80s` tries again",
-                        u->end.reason, u->end.reason[0] ? "; " : "", why, info->name);
+        (void) snprintf(u->reason, sizeof(u->reason),
+                        "%s%s%sgiven up; `agentd start %.80s` tries again", u->end.reason,
+                        u->end.reason[0] ? "; " : "", why, info->name);
         end->reason = u->reason;
 }
 
 static void explain_limit(AgentUnit *u, const SessionInfo *info, unsigned starts, RunEnd *end) {
-        char span[64], why[128];
+        char span[64], why[100];
 
         (void) snprintf(why, sizeof(why), "%u starts in %s, ", starts,
                         clock_format_span(u->spec->start_limit_interval_usec, span, sizeof(span)));

@@ -39,10 +39,10 @@ static bool is_abnormal(SupResult result) {
         return false;
 }
 
-/* Could not be started, for a reason that stands in the unit or in the file system and does not pass by
- * itself, as want of memory or of processes does. systemd makes no difference: it starts such a unit (status
- * 203/EXEC) again like one that crashed, until its start limit. Ten tries of a misspelt command tell nobody more
- * than one, and the reason is gone from sight meanwhile. */
+/* Could not be started, for a reason that stands in the unit or in the file system and does not
+ * pass by itself, as want of memory or of processes does. systemd makes no difference: it starts
+ * such a unit (status 203/EXEC) again like one that crashed, until its start limit. Ten tries of a
+ * misspelt command tell nobody more than one, and the reason is gone from sight meanwhile. */
 static bool is_hopeless(const SupExit *exit) {
         static const int errors[] = { ENOENT, EACCES, EPERM, ENOEXEC,      ENOTDIR, EISDIR,
                                       ELOOP,  EINVAL, E2BIG, ENAMETOOLONG, ELIBBAD };

@@ -89,7 +89,7 @@ typedef struct SupExit {
         unsigned leftovers; /* processes of the tree that outlived the leader and were ended */
         bool never_began; /* LOST, and the keeper, who was there all the time, never heard of it */
         usec_t time;      /* realtime, of the leader's end */
-        int exec_error; /* EXEC: why, a positive errno; 0: not known */
+        int exec_error;   /* EXEC: why, a positive errno; 0: not known */
         char reason[200]; /* for people: "could not change to the folder /x: No such file or directory" */
 } SupExit;
 
@@ -220,8 +220,8 @@ typedef struct SupRestartState { /* the owner keeps it in the store */
 } SupRestartState;
 
 typedef enum SupAction {
-        SUP_ACTION_STOP,        /* ends in stopped/exited */
-        SUP_ACTION_FAIL,        /* ends in error/failed */
+        SUP_ACTION_STOP,    /* ends in stopped/exited */
+        SUP_ACTION_FAIL,    /* ends in error/failed */
         SUP_ACTION_GIVE_UP, /* would restart, but cannot be started as it is: error/failed at once */
         SUP_ACTION_START_LIMIT, /* would restart, but too often: error/failed with that reason */
         SUP_ACTION_RESTART,     /* after *ret_delay */

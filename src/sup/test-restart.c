@@ -208,25 +208,33 @@ static void test_what_cannot_be_started_as_it_is_is_given_up_at_once(void **stat
                 int error;
                 SupAction action;
         } cases[] = {
-                { ENOENT, SUP_ACTION_GIVE_UP }, { EACCES, SUP_ACTION_GIVE_UP },
+                { ENOENT, SUP_ACTION_GIVE_UP },  { EACCES, SUP_ACTION_GIVE_UP },
                 { ENOEXEC, SUP_ACTION_GIVE_UP }, { ENOTDIR, SUP_ACTION_GIVE_UP },
-                { ENOMEM, SUP_ACTION_RESTART }, { EAGAIN, SUP_ACTION_RESTART },
-                { EMFILE, SUP_ACTION_RESTART }, { 0, SUP_ACTION_RESTART },
+                { ENOMEM, SUP_ACTION_RESTART },  { EAGAIN, SUP_ACTION_RESTART },
+                { EMFILE, SUP_ACTION_RESTART },  { 0, SUP_ACTION_RESTART },
         };
         SupSpec spec = spec_of(SUP_RESTART_ALWAYS), never = spec_of(SUP_RESTART_NO);
 
         ARRAY_FOREACH(c, cases) {
-                SupExit exit = { .result = SUP_RESULT_EXEC, .exec_error = c->error, .exit_code = -1, .time = NOW };
+                SupExit exit = { .result = SUP_RESULT_EXEC,
+                                 .exec_error = c->error,
+                                 .exit_code = -1,
+                                 .time = NOW };
                 SupRestartState s = {};
                 usec_t delay = 0;
-                assert_int_equal(sup_restart_decide(&spec, &s, &exit, NOW - 1, NOW, 0, &delay), c->action);
-                assert_int_equal(sup_restart_decide(&never, &s, &exit, NOW - 1, NOW, 0, &delay), SUP_ACTION_FAIL);
+                assert_int_equal(sup_restart_decide(&spec, &s, &exit, NOW - 1, NOW, 0, &delay),
+                                 c->action);
+                assert_int_equal(sup_restart_decide(&never, &s, &exit, NOW - 1, NOW, 0, &delay),
+                                 SUP_ACTION_FAIL);
         }
         /* the same errno of something else says nothing */
-        SupExit exit = { .result = SUP_RESULT_EXIT_CODE, .exec_error = ENOENT, .exit_code = 3, .time = NOW };
+        SupExit exit = {
+                .result = SUP_RESULT_EXIT_CODE, .exec_error = ENOENT, .exit_code = 3, .time = NOW
+        };
         SupRestartState s = {};
         usec_t delay = 0;
-        assert_int_equal(sup_restart_decide(&spec, &s, &exit, NOW - 1, NOW, 0, &delay), SUP_ACTION_RESTART);
+        assert_int_equal(sup_restart_decide(&spec, &s, &exit, NOW - 1, NOW, 0, &delay),
+                         SUP_ACTION_RESTART);
 }
 
 int main(void) {
