@@ -59,6 +59,7 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
                 .router = a->router,
                 .body_max = limits->body_max,
                 .body_memory_max = limits->body_memory_max,
+                .compress_max = limits->compress_max,
                 .connections_max = (unsigned) limits->connections_max,
                 .connections_per_ip_max = (unsigned) limits->connections_per_ip,
                 .idle_timeout_usec = limits->idle_timeout_usec,

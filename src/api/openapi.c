@@ -16,12 +16,30 @@
 
 /* What every route may answer. */
 static const ErrorId general_errors[] = {
-        ERROR_BAD_REQUEST,      ERROR_UNAUTHORIZED,  ERROR_BAD_TOKEN,       ERROR_STALE_TOKEN,
-        ERROR_FORBIDDEN,        ERROR_RUN_FORBIDDEN, ERROR_LOCAL_ONLY,      ERROR_BAD_ORIGIN,
-        ERROR_BAD_HOST,         ERROR_VALIDATION,    ERROR_INVALID_URL,     ERROR_BODY_TOO_LARGE,
-        ERROR_TOO_MANY_HEADERS, ERROR_INTERNAL,      ERROR_REPLY_TOO_LARGE, ERROR_BUSY,
-        ERROR_NO_MEMORY,        ERROR_SHUTTING_DOWN, ERROR_STORE_FAILED,    ERROR_STORE_BUSY,
-        ERROR_DISK_FULL,        ERROR_KEY_REUSED, /* the last one: only of routes that take a key */
+        ERROR_BAD_REQUEST,
+        ERROR_BAD_ENCODING,
+        ERROR_UNSUPPORTED_ENCODING,
+        ERROR_UNAUTHORIZED,
+        ERROR_BAD_TOKEN,
+        ERROR_STALE_TOKEN,
+        ERROR_FORBIDDEN,
+        ERROR_RUN_FORBIDDEN,
+        ERROR_LOCAL_ONLY,
+        ERROR_BAD_ORIGIN,
+        ERROR_BAD_HOST,
+        ERROR_VALIDATION,
+        ERROR_INVALID_URL,
+        ERROR_BODY_TOO_LARGE,
+        ERROR_TOO_MANY_HEADERS,
+        ERROR_INTERNAL,
+        ERROR_REPLY_TOO_LARGE,
+        ERROR_BUSY,
+        ERROR_NO_MEMORY,
+        ERROR_SHUTTING_DOWN,
+        ERROR_STORE_FAILED,
+        ERROR_STORE_BUSY,
+        ERROR_DISK_FULL,
+        ERROR_KEY_REUSED, /* the last one: only of routes that take a key */
 };
 
 /* ---- parameters and bodies ---- */

@@ -25,6 +25,7 @@ typedef struct DaemonConfig {
         uint64_t body_max, body_memory_max;
         uint64_t connections_max, connections_per_ip;
         usec_t idle_timeout_usec, request_timeout_usec;
+        uint64_t compress_max;
         usec_t idempotency_age_usec;
         uint64_t idempotency_answer_max;
         uint64_t memory_window;

@@ -8,6 +8,7 @@
  *   deadline.c  connections that owe us something, by deadline; one timer
  *   request.c   from the request line to the request function, and its end
  *   head.c      what the headers decide
+ *   encode.c    bodies and answers in gzip and zstd (encoding.c)
  *   values.c    what a handler may ask of a request
  *   reply.c     from http_reply() to the wire
  *   stream.c    replies without an end
@@ -201,6 +202,14 @@ void http_request_free_spares(HttpServer *s);
 bool http_head_accept(HttpRequest *req, const char *url, const char *method, bool *ret_rest_is_small);
 /* 413. */
 void http_head_refuse_size(HttpRequest *req);
+
+/* encode.c */
+/* Takes the body out of its Content-Encoding. False: it was answered. */
+bool http_request_expand(HttpRequest *req);
+/* The bytes as the client likes them best; sets Content-Encoding and Vary. False: as they are. *ret
+ * is then untouched. */
+bool http_reply_compress(
+        HttpRequest *req, const char *content_type, const void *data, size_t n, Buf *ret);
 
 /* values.c */
 /* Decodes path values. 0, -ENOMEM, or -EINVAL if one is not text. */

@@ -86,10 +86,14 @@ typedef struct HttpConfig {
         usec_t idle_timeout_usec; /* from accept or the last answer to the end of the next request line; and,
                                    * in whole seconds, no progress in reading or writing. 0: 30 s */
         usec_t request_timeout_usec; /* from there to the request's last byte: ends a slow-loris; 0: 60 s */
+        /* Whole answers from 1 KiB to this many bytes are compressed for clients that ask for it;
+         * the loop thread does it. Streams never are. 0: none. */
+        size_t compress_max;
         /* Errors the server answers itself go through this, so that they have the API's shape. status, a
          * stable code word and a sentence; must append a JSON body. NULL: {"detail", "code"}.
          *   404 not_found, 405 method_not_allowed (with Allow), 413 body_too_large, 422 invalid_url,
          *   400 bad_request (two Host or Content-Length headers and the like), 431 too_many_headers,
+         *   415 unsupported_encoding, 400 bad_encoding (Content-Encoding),
          *   503 busy (bodies), too_many_connections, out_of_memory; 500 reply_too_large
          * Not so 400, 414 and 431 for a head that libmicrohttpd cannot parse or hold (32 KiB): its own text. */
         void (*error_body)(
@@ -126,7 +130,8 @@ const char *http_header(const HttpRequest *req, const char *name);
 void http_query_foreach(const HttpRequest *req,
                         void (*fn)(const char *key, const char *value, void *u),
                         void *u);
-JsonSpan http_body(const HttpRequest *req); /* raw bytes, p never NULL, n may be 0; not checked */
+/* Raw bytes, out of their Content-Encoding (gzip, zstd); p never NULL, n may be 0; not checked. */
+JsonSpan http_body(const HttpRequest *req);
 const Peer *http_peer(const HttpRequest *req);
 uint64_t http_request_number(const HttpRequest *req); /* ascending, for the log */
 /* Freed by the reply, or when a stream is done; for handler state. */

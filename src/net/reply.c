@@ -131,6 +131,13 @@ void http_reply(HttpRequest *req, unsigned status, const char *content_type, Buf
         OBJ_CHECK(req, HTTP_REQUEST_MAGIC);
 
         bool failed = buf_error(&req->headers) < 0 || (body && buf_error(body) < 0);
+        Buf packed;
+        if (req->server && !failed && body &&
+            http_reply_compress(req, content_type, body->data, body->len, &packed)) {
+                buf_done(body);
+                http_reply_with(req, status, content_type, response_from(&packed));
+                return;
+        }
         if (req->server && !failed) {
                 http_reply_with(req, status, content_type, response_from(body));
                 return;
@@ -145,11 +152,15 @@ void http_reply(HttpRequest *req, unsigned status, const char *content_type, Buf
 
 void http_reply_static(
         HttpRequest *req, unsigned status, const char *content_type, const void *data, size_t n) {
+        Buf packed;
+
         OBJ_CHECK(req, HTTP_REQUEST_MAGIC);
         if (!req->server)
                 http_request_free_orphan(req);
         else if (buf_error(&req->headers) < 0)
                 reply_too_large(req);
+        else if (http_reply_compress(req, content_type, data, n, &packed))
+                http_reply_with(req, status, content_type, response_from(&packed));
         else
                 http_reply_with(req, status, content_type, http_response_static(data, n));
 }

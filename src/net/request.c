@@ -224,7 +224,8 @@ static enum MHD_Result call_function(HttpRequest *req) {
         http_deadline_clear(&req->conn->deadline);
         req->state = HTTP_REQUEST_HELD;
         req->in_handler = true;
-        req->server->config.request(req, req->server->config.userdata);
+        if (http_request_expand(req))
+                req->server->config.request(req, req->server->config.userdata);
         req->in_handler = false;
 
         if (req->state == HTTP_REQUEST_REPLIED)
