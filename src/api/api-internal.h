@@ -11,10 +11,12 @@
  *   input.c       fields into the input struct
  *   check.c       what a field table cannot say
  *   error.c       answers that are errors
+ *   etag.c        ETag, If-None-Match, If-Match
  *   reply.c       other answers; pull.c: large ones, in bounded memory
  *   view*.c       objects as JSON
  *   handlers-*.c  one function per route, bound in handlers.c
  *   events.c, logs.c, wait.c   streams and long polls
+ *   metrics*.c    GET /metrics
  *   openapi*.c    the description */
 
 #include "api/api.h"
@@ -32,6 +34,8 @@ typedef enum CallerKind {
         CALLER_RUN,   /* a process of an agent's run */
         CALLER_TOKEN, /* an API token */
 } CallerKind;
+
+typedef struct MetricsRoute MetricsRoute;
 
 typedef struct ApiCaller {
         CallerKind kind;
@@ -62,6 +66,7 @@ struct Api {
         sd_event_source *keyed_source;
         usec_t heartbeat, heartbeat_read_at; /* of the running sessions; the latter monotonic */
         Buf openapi;                         /* made when first asked for */
+        MetricsRoute *metrics;               /* by RouteId; the last is for what matched none */
 };
 
 typedef struct ApiKeyed ApiKeyed;
@@ -234,6 +239,17 @@ struct ApiPull {
 void api_reply_pull(ApiCall *c, ApiPull *p, const char *content_type);
 void api_pull_wake(ApiPull *p);
 
+/* ---- etag.c ---- */
+
+#define ETAG_SIZE sizeof("\"0123456789abcdef\"")
+void api_etag_session(const SessionInfo *i, char ret[static ETAG_SIZE]);
+void api_etag_checkpoint(const CheckpointInfo *i, char ret[static ETAG_SIZE]);
+void api_etag_version(uint64_t version, char ret[static ETAG_SIZE]);
+/* Sets the ETag. True: the client has that one, and 304 was answered. */
+bool api_not_modified(ApiCall *c, const char *etag);
+/* False: the request is meant for another state, and 412 was answered. */
+bool api_if_match(ApiCall *c, const char *etag);
+
 /* ---- list.c ---- */
 
 /* Lists of a session's checkpoints, branches and runs. page() calls list->item() for each row. */
@@ -297,6 +313,19 @@ void view_diff_point(JsonWriter *w, const SessionSide *side);
 /* What changed of the configuration, as an object. */
 void view_diff_config(JsonWriter *w, const ConfigInfo *from, const ConfigInfo *to);
 void view_diff_files(JsonWriter *w, const SessionDiff *d);
+
+/* ---- metrics.c, metrics-text.c ---- */
+
+MetricsRoute *metrics_new(void);
+/* HttpRepliedFn, userdata an Api. */
+void metrics_replied(
+        const void *route_data, HttpMethod method, unsigned status, usec_t duration, void *userdata);
+void metrics_write_http(const Api *a, Buf *out);
+/* A family's HELP and TYPE, then its samples. labels: `name="value",…` or NULL. */
+void metrics_family(Buf *out, const char *name, const char *type, const char *help);
+void metrics_sample(Buf *out, const char *name, const char *labels, double value);
+/* A family with one sample. */
+void metrics_one(Buf *out, const char *name, const char *type, const char *help, double value);
 
 /* ---- openapi.c ---- */
 int openapi_write(Buf *out);

@@ -42,12 +42,13 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
                 .started_monotonic = clock_monotonic(),
                 .streams_max = (unsigned) MAX(limits->connections_max * 3 / 4, UINT64_C(4)),
                 .openapi = BUF_INIT(API_REPLY_MAX),
+                .metrics = metrics_new(),
         };
         list_init(&a->streams);
         list_init(&a->held);
         list_init(&a->keyed);
         list_init(&a->keyed_again);
-        if (!a->router)
+        if (!a->router || !a->metrics)
                 return -ENOMEM;
         int r = add_routes(a);
         if (r < 0)
@@ -55,6 +56,7 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
 
         HttpConfig http = {
                 .request = api_request,
+                .replied = metrics_replied,
                 .userdata = a,
                 .router = a->router,
                 .body_max = limits->body_max,
@@ -96,6 +98,7 @@ Api *api_free(Api *a) {
         http_server_free(a->server);
         http_router_free(a->router);
         buf_done(&a->openapi);
+        free(a->metrics);
         sd_event_unref(a->event);
         a->magic = 0;
         free(a);

@@ -19,6 +19,8 @@ typedef struct ApiConfig {
         MemoryManager *memory;
         SupManager *sup;
         const DaemonConfig *config;
+        const Store *state, *memory_store; /* for their figures; NULL: not shown */
+        const char *url, *socket_path;     /* where the daemon listens; may be NULL */
         const char *log_dir;
         usec_t started_at;                    /* realtime */
         unsigned port;                        /* of the TCP socket; 0: there is none */

@@ -89,6 +89,7 @@ static const Holes holes[_ERROR_MAX] = {
         [ERROR_MEMORY_NOT_FOUND] = HOLES_SUBJECT,
         [ERROR_NAMESPACE_NOT_FOUND] = HOLES_SUBJECT,
         [ERROR_TOKEN_NOT_FOUND] = HOLES_SUBJECT,
+        [ERROR_PRECONDITION] = HOLES_SUBJECT,
         [ERROR_WRONG_STATE] = HOLES_SESSION_SUBJECT,
         [ERROR_WORKSPACE_UNUSABLE] = HOLES_SESSION_SUBJECT,
         [ERROR_WORKSPACE_FAILED] = HOLES_SESSION_SUBJECT,
@@ -193,6 +194,11 @@ static bool is_about_files(const ApiCall *c, int r) {
         return false;
 }
 
+/* What was compared with If-Match is not there any more. */
+static bool is_lost_race(const ApiCall *c, int r) {
+        return r == -ESTALE && (c->route->flags & ROUTE_TAGGED) && http_header(c->req, "If-Match");
+}
+
 void api_fail_result(ApiCall *c, int r) {
         if (r > 0 && r < _SESSION_E_MAX) {
                 fail_condition(c, (SessionCondition) r);
@@ -201,6 +207,11 @@ void api_fail_result(ApiCall *c, int r) {
         if (is_about_files(c, r)) {
                 c->subject = strerror(-r);
                 api_fail(c, ERROR_WORKSPACE_UNUSABLE);
+                return;
+        }
+        if (is_lost_race(c, r)) {
+                c->subject = "another";
+                api_fail(c, ERROR_PRECONDITION);
                 return;
         }
         ErrorId id = r < 0 ? errno_error(r) : ERROR_INTERNAL;

@@ -148,10 +148,20 @@ void api_reply_checkpoint(ApiCall *c, Session *s, uint64_t id) {
         api_fail_result(c, r);
 }
 
+static int tag_checkpoint(const CheckpointInfo *i, void *userdata) {
+        api_etag_checkpoint(i, userdata);
+        return 0;
+}
+
 void api_checkpoint_get(ApiCall *c) {
         const InputCheckpoint *in = c->in;
+        uint64_t id = api_id(in->cp);
+        char etag[ETAG_SIZE];
 
         c->subject = in->cp.s;
+        if (id && session_checkpoint_get(c->session, id, tag_checkpoint, etag) == 0 &&
+            api_not_modified(c, etag))
+                return;
         api_reply_checkpoint(c, c->session, api_id(in->cp));
 }
 
@@ -179,15 +189,60 @@ static void on_patched(int r, Session *s, uint64_t id, void *userdata) {
         on_checkpoint(r, s, api_id(((const InputCheckpoint *) c->in)->cp), userdata);
 }
 
+/* What If-Match was compared with, copied for the call. */
+typedef struct Expected {
+        CheckpointInfo info;
+        char etag[ETAG_SIZE];
+        FieldArena *arena;
+} Expected;
+
+static int keep_expected(const CheckpointInfo *i, void *userdata) {
+        Expected *e = userdata;
+        size_t n = i->label ? strlen(i->label) + 1 : 0;
+        char *label = n > 0 ? field_arena_alloc(e->arena, n) : NULL;
+
+        if (n > 0 && !label)
+                return -ENOMEM;
+        if (n > 0)
+                memcpy(label, i->label, n);
+        api_etag_checkpoint(i, e->etag);
+        e->info = (CheckpointInfo){ .id = i->id, .pinned = i->pinned, .label = label };
+        return 0;
+}
+
+/* *ret: what the checkpoint must be like, NULL: it does not matter. 0, or answered and 1. */
+static int expect(ApiCall *c, uint64_t id, const CheckpointInfo **ret) {
+        Expected *e = field_arena_alloc(c->arena, sizeof(*e));
+        int r = id ? 0 : SESSION_E_NO_CHECKPOINT;
+
+        *ret = NULL;
+        if (r == 0 && !http_header(c->req, "If-Match"))
+                return 0;
+        if (r == 0 && !e)
+                r = -ENOMEM;
+        if (r == 0) {
+                e->arena = c->arena;
+                r = session_checkpoint_get(c->session, id, keep_expected, e);
+        }
+        if (r != 0) {
+                api_fail_result(c, r);
+                return 1;
+        }
+        *ret = &e->info;
+        return !api_if_match(c, e->etag);
+}
+
 void api_checkpoint_patch(ApiCall *c) {
         const InputCheckpoint *in = c->in;
         uint64_t id = api_id(in->cp);
 
+        const CheckpointInfo *expected;
+
         c->subject = in->cp.s;
-        api_submitted(c, id ? session_checkpoint_patch(c->session, id, in->label.s,
-                                                       in->pinned.set ? &in->pinned.v : NULL,
-                                                       on_patched, c)
-                            : SESSION_E_NO_CHECKPOINT);
+        if (expect(c, id, &expected) == 0)
+                api_submitted(c, session_checkpoint_patch(c->session, id, in->label.s,
+                                                          in->pinned.set ? &in->pinned.v : NULL,
+                                                          expected, on_patched, c));
 }
 
 static void on_deleted(int r, Session *s, uint64_t id, void *userdata) {
@@ -203,9 +258,11 @@ void api_checkpoint_delete(ApiCall *c) {
         const InputCheckpoint *in = c->in;
         uint64_t id = api_id(in->cp);
 
+        const CheckpointInfo *expected;
+
         c->subject = in->cp.s;
-        api_submitted(c, id ? session_checkpoint_delete(c->session, id, on_deleted, c)
-                            : SESSION_E_NO_CHECKPOINT);
+        if (expect(c, id, &expected) == 0)
+                api_submitted(c, session_checkpoint_delete(c->session, id, expected, on_deleted, c));
 }
 
 /* ---- the state at a checkpoint ---- */

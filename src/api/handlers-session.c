@@ -29,8 +29,24 @@ void api_session_get(ApiCall *c) {
         const InputSessionGet *in = c->in;
         size_t messages = 0;
 
+        char etag[ETAG_SIZE];
+
         (void) api_message_limit(in->messages, 50, &messages);
-        api_reply_session(c, messages);
+        api_etag_session(&c->info, etag);
+        if (!api_not_modified(c, etag))
+                api_reply_session(c, messages);
+}
+
+/* False: it has changed, and that was answered. */
+static bool check_match(ApiCall *c) {
+        char *etag = field_arena_alloc(c->arena, ETAG_SIZE);
+
+        if (!etag) {
+                api_fail_result(c, -ENOMEM);
+                return false;
+        }
+        api_etag_session(session_info(c->session), etag);
+        return api_if_match(c, etag);
 }
 
 void api_session_patch(ApiCall *c) {
@@ -44,6 +60,8 @@ void api_session_patch(ApiCall *c) {
                 .labels = in->labels,
         };
 
+        if (!check_match(c))
+                return;
         api_submitted(c, session_patch(c->session, &patch, api_done_session, c));
 }
 
@@ -62,7 +80,8 @@ static void on_deleted(int r, Session *s, uint64_t id, void *userdata) {
 void api_session_delete(ApiCall *c) {
         const InputSessionDelete *in = c->in;
 
-        api_submitted(c, session_delete(c->session, in->force.v, on_deleted, c));
+        if (check_match(c))
+                api_submitted(c, session_delete(c->session, in->force.v, on_deleted, c));
 }
 
 /* ---- verbs ---- */

@@ -33,7 +33,11 @@ static bool parse_if_match(ApiCall *c, FieldStr header, uint64_t *ret) {
 void api_variable_list(ApiCall *c) {
         Buf body = BUF_INIT(API_REPLY_MAX);
         JsonWriter w = JSON_WRITER(&body);
+        char etag[ETAG_SIZE];
 
+        api_etag_version(c->info.vars, etag);
+        if (api_not_modified(c, etag))
+                return;
         json_w_object_begin(&w);
         json_w_kv_id(&w, "version", c->info.vars);
         json_w_key(&w, "variables");
@@ -44,7 +48,6 @@ void api_variable_list(ApiCall *c) {
                 api_fail_result(c, r);
                 return;
         }
-        api_reply_etag(c, c->info.vars);
         api_reply(c, &body);
 }
 
@@ -62,8 +65,13 @@ void api_variable_get(ApiCall *c) {
         json_w_kv_id(&w, "version", c->info.vars);
         json_w_object_end(&w);
         if (r >= 0) {
-                api_reply_etag(c, c->info.vars);
-                api_reply(c, &body);
+                char etag[ETAG_SIZE];
+
+                api_etag_version(c->info.vars, etag);
+                if (api_not_modified(c, etag))
+                        buf_done(&body);
+                else
+                        api_reply(c, &body);
                 return;
         }
         buf_done(&body);

@@ -70,6 +70,20 @@ static const FieldDef idempotency_key = {
                "effect once",
 };
 
+static const FieldDef if_none_match = {
+        .name = "If-None-Match",
+        .type = FIELD_STRING,
+        .place = FIELD_HEADER,
+        .doc = "ETags that the client has: 304 if one of them is the current one",
+};
+
+static const FieldDef if_match = {
+        .name = "If-Match",
+        .type = FIELD_STRING,
+        .place = FIELD_HEADER,
+        .doc = "the ETag that it must still have: 412 if it has changed",
+};
+
 static void write_parameters(JsonWriter *w, const Route *route) {
         const FieldTable *t = route->in;
 
@@ -80,6 +94,8 @@ static void write_parameters(JsonWriter *w, const Route *route) {
                         write_parameter(w, &t->fields[i]);
         if (route_is_keyed(route))
                 write_parameter(w, &idempotency_key);
+        if (route->flags & ROUTE_TAGGED)
+                write_parameter(w, streq(route->method, "GET") ? &if_none_match : &if_match);
         json_w_array_end(w);
 }
 
@@ -159,15 +175,17 @@ static void write_text_content(JsonWriter *w, const char *type) {
 }
 
 static void write_success_content(JsonWriter *w, const Route *route) {
-        bool is_logs = route->id == ROUTE_LOGS;
+        bool is_logs = route->id == ROUTE_LOGS, is_metrics = route->id == ROUTE_METRICS;
         bool is_events = route->id == ROUTE_EVENTS || route->id == ROUTE_SESSION_EVENTS;
 
         json_w_key(w, "content");
         json_w_object_begin(w);
-        content_begin(w, is_logs ? "application/x-ndjson" : "application/json");
-        write_out_schema(w, route, route->out_is_array && !is_logs);
-        json_w_object_end(w);
-        if (is_logs)
+        if (!is_metrics) {
+                content_begin(w, is_logs ? "application/x-ndjson" : "application/json");
+                write_out_schema(w, route, route->out_is_array && !is_logs);
+                json_w_object_end(w);
+        }
+        if (is_logs || is_metrics)
                 write_text_content(w, "text/plain");
         if (is_logs || is_events)
                 write_text_content(w, "text/event-stream");
@@ -183,6 +201,10 @@ static void write_success(JsonWriter *w, const Route *route) {
         json_w_kv_string(w, "description", route->summary);
         write_success_content(w, route);
         json_w_object_end(w);
+        if (route->flags & ROUTE_TAGGED && streq(route->method, "GET")) {
+                json_w_key(w, "304");
+                json_w_raw(w, JSON_LITERAL("{\"description\":\"The client has it already.\"}"));
+        }
 }
 
 /* The route's own errors, then the general ones. */

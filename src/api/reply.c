@@ -38,9 +38,9 @@ void api_reply_status(ApiCall *c, const char *status) {
 }
 
 void api_reply_etag(ApiCall *c, uint64_t version) {
-        char etag[ID_STRING_SIZE + 2], id[ID_STRING_SIZE];
+        char etag[ETAG_SIZE];
 
-        (void) snprintf(etag, sizeof(etag), "\"%s\"", id_format(version, id));
+        api_etag_version(version, etag);
         http_reply_header(c->req, "ETag", etag);
 }
 
@@ -187,6 +187,10 @@ void api_settled(ApiCall *c, Session *s, ApiHandler fn) {
 }
 
 static void reply_state(ApiCall *c) {
+        char etag[ETAG_SIZE];
+
+        api_etag_session(&c->info, etag);
+        http_reply_header(c->req, "ETag", etag);
         api_reply_session(c, 50);
 }
 

@@ -182,6 +182,7 @@ static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
 static int unit_commit_end(AgentUnit *u, Session *s) {
         RunEnd end = {
                 .result = (int) u->end.result,
+                .result_word = sup_result_to_string(u->end.result),
                 .exit_code = u->end.exit_code,
                 .exit_signal = u->end.exit_signal,
                 .leftovers = u->end.leftovers,

@@ -80,6 +80,7 @@ struct HttpRequest {
         ListLink link; /* server->requests, or server->spare_requests */
 
         HttpMethod method;
+        usec_t begun_at;
         uint64_t number;
         const char *path; /* as written, without the query */
         const char *decoded_path;

@@ -75,8 +75,14 @@ typedef struct Peer {
 
 typedef void (*HttpRequestFn)(HttpRequest *req, void *userdata);
 
+/* An answer was given, or a stream begun: data of the route that matched (NULL: none did), its
+ * status, and the time since the request line came. */
+typedef void (*HttpRepliedFn)(
+        const void *route_data, HttpMethod method, unsigned status, usec_t duration, void *userdata);
+
 typedef struct HttpConfig {
         HttpRequestFn request; /* complete request with a matched route */
+        HttpRepliedFn replied; /* may be NULL */
         void *userdata;
         const HttpRouter *router;
         size_t body_max;        /* bytes; beyond: 413. 0: 8 MiB */

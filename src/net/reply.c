@@ -76,6 +76,10 @@ void http_reply_with(HttpRequest *req,
                 return;
         }
         set_headers(req, response, content_type);
+        const HttpConfig *config = &req->server->config;
+        if (config->replied)
+                config->replied(req->match.data, req->method, status,
+                                clock_monotonic() - req->begun_at, config->userdata);
         req->status = status;
         req->response = response;
         hand_back(req, HTTP_REQUEST_REPLIED);

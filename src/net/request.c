@@ -146,6 +146,7 @@ void *http_request_begin(void *cls, const char *uri, struct MHD_Connection *mhd)
         req->conn = conn;
         req->mhd = mhd;
         req->path = uri;
+        req->begun_at = clock_monotonic();
         req->number = ++s->stats.requests;
         s->stats.requests_now++;
         list_append(&s->requests, &req->link);

@@ -217,10 +217,19 @@ static int keep_found(const CheckpointInfo *c, void *userdata) {
         return c->label && !f->label ? -ENOMEM : 0;
 }
 
+/* Others' changes of it may be under way: the database compares. */
+static void expect(SessionTxn *t, uint64_t checkpoint, const CheckpointInfo *expected) {
+        if (expected)
+                STORE_ADD(t->store, STATE_CHECKPOINT_EXPECT, STORE_ID(checkpoint),
+                          STORE_ID(t->next.id), STORE_TEXT(expected->label),
+                          STORE_INT(expected->pinned));
+}
+
 int session_checkpoint_patch(Session *s,
                              uint64_t checkpoint,
                              const char *label,
                              const bool *pinned,
+                             const CheckpointInfo *expected,
                              SessionDoneFn done,
                              void *userdata) {
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
@@ -235,6 +244,7 @@ int session_checkpoint_patch(Session *s,
         r = session_txn_new(s->manager, s, &t);
         if (r < 0)
                 return r;
+        expect(t, checkpoint, expected);
         STORE_ADD(t->store, STATE_CHECKPOINT_UPDATE, STORE_ID(checkpoint), STORE_ID(s->info.id),
                   STORE_TEXT(label ? label : old), STORE_INT(pinned ? *pinned : found.pinned));
         JsonWriter w = txn_event_data(t);
@@ -267,7 +277,11 @@ static int newest_but(Session *s, uint64_t checkpoint, uint64_t *ret) {
         return r;
 }
 
-int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn done, void *userdata) {
+int session_checkpoint_delete(Session *s,
+                              uint64_t checkpoint,
+                              const CheckpointInfo *expected,
+                              SessionDoneFn done,
+                              void *userdata) {
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
         int r = session_checkpoint_get(s, checkpoint, ignore_checkpoint, NULL);
 
@@ -280,6 +294,7 @@ int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn don
                 r = newest_but(s, checkpoint, &t->next.checkpoint);
         if (r < 0)
                 return r;
+        expect(t, checkpoint, expected);
         STORE_ADD(t->store, STATE_CHECKPOINT_DELETE, STORE_ID(checkpoint), STORE_ID(s->info.id));
         t->flags |= TXN_LITTER;
         JsonWriter w = txn_event_data(t);

@@ -179,6 +179,7 @@ void events_publish(SessionManager *m, PendingEvent *list) {
                 assert(e->id > m->last_event);
                 m->last_event = e->id;
                 m->n_events++;
+                m->stats.events[e->type]++;
                 publish(m, e);
         }
         if (--m->publishing == 0)

@@ -282,6 +282,16 @@ size_t session_count(const SessionManager *m, int status) {
         return n;
 }
 
+size_t session_count_archived(const SessionManager *m) {
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        return m->counts[SUBSTATE_ARCHIVED];
+}
+
+void session_stats(const SessionManager *m, SessionStats *ret) {
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        *ret = m->stats;
+}
+
 usec_t session_oldest_heartbeat(const SessionManager *m) {
         usec_t oldest = 0;
         uint64_t id;

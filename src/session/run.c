@@ -68,7 +68,10 @@ int session_backoff_due(Session *s) {
         if (r < 0)
                 return r;
         txn_start(t, NULL);
-        return session_txn_submit(TAKE_PTR(t), s->info.id, NULL, NULL);
+        r = session_txn_submit(TAKE_PTR(t), s->info.id, NULL, NULL);
+        if (r == 0)
+                s->manager->stats.restarts++;
+        return r;
 }
 
 static void started_event(SessionTxn *t, pid_t pid) {
@@ -125,7 +128,7 @@ static void ended_event(SessionTxn *t, const RunEnd *end) {
 
         json_w_kv_id(&w, "run", t->next.run);
         json_w_kv_uint(&w, "number", t->next.fence);
-        json_w_kv_int(&w, "result", end->result);
+        json_w_kv_string(&w, "result", end->result_word);
         if (end->exit_code >= 0)
                 json_w_kv_int(&w, "exit_code", end->exit_code);
         if (end->exit_signal > 0)

@@ -124,6 +124,7 @@ struct SessionManager {
         Session **tainted;
         size_t n_tainted, cap_tainted;
         CachedConfig config_cache[CONFIG_CACHE_PLACES]; /* see config.c */
+        SessionStats stats;
         const RequestKey *request_key; /* of the call under way; see session_request_key() */
         char files_error[256];         /* of the last workspace that could not be recorded */
         Map *body_files;      /* first bytes of a key → transactions under way with that file */

@@ -266,6 +266,14 @@ int session_manager_shutdown(SessionManager *m, void (*done)(int r, void *userda
 size_t session_count(const SessionManager *m, int status /* -1: all but archived */);
 usec_t session_oldest_heartbeat(const SessionManager *m);
 
+/* Since this manager began; committed. */
+typedef struct SessionStats {
+        uint64_t events[_SESSION_EVENT_MAX]; /* by type */
+        uint64_t restarts;                   /* by the restart policy */
+} SessionStats;
+void session_stats(const SessionManager *m, SessionStats *ret);
+size_t session_count_archived(const SessionManager *m);
+
 Session *session_get(SessionManager *m, uint64_t id);
 const SessionInfo *session_info(const Session *s);
 /* Ascending by id: the first session with an id above `after`; NULL at the end. O(log n). */
@@ -442,13 +450,19 @@ int session_checkpoint(Session *s,
                        const char *label,
                        SessionDoneFn done,
                        void *userdata);
+/* expected (of the next, too): label and pin that it must still have, or done(-ESTALE); NULL: any. */
 int session_checkpoint_patch(Session *s,
                              uint64_t checkpoint,
                              const char *label,
                              const bool *pinned,
+                             const CheckpointInfo *expected,
                              SessionDoneFn done,
                              void *userdata);
-int session_checkpoint_delete(Session *s, uint64_t checkpoint, SessionDoneFn done, void *userdata);
+int session_checkpoint_delete(Session *s,
+                              uint64_t checkpoint,
+                              const CheckpointInfo *expected,
+                              SessionDoneFn done,
+                              void *userdata);
 /* Why the last workspace could not be recorded, for people; to be asked in the done() of NOT_DURABLE. */
 const char *session_files_error(const SessionManager *m);
 typedef int (*CheckpointFn)(const CheckpointInfo *c, void *userdata);
@@ -513,7 +527,8 @@ typedef enum RunNext {
         RUN_NEXT_BACKOFF, /* running/backoff until restart_at; the room starts it then */
 } RunNext;
 typedef struct RunEnd {
-        int result; /* SupResult */
+        int result;              /* SupResult */
+        const char *result_word; /* the same for the event; NULL: unknown */
         int exit_code, exit_signal;
         unsigned leftovers;
         usec_t time;

@@ -159,7 +159,7 @@ static void test_old_automatic_checkpoints_are_thinned_and_others_stay(void **st
                 if (i == 100)
                         assert_int_equal(
                                 AWAIT(f, session_checkpoint_patch(s, session_info(s)->checkpoint,
-                                                                  "kept", &yes, DONE)),
+                                                                  "kept", &yes, NULL, DONE)),
                                 0);
         }
         Tally t = tally_of(s);
@@ -177,10 +177,10 @@ static void test_deleting_and_labelling_a_checkpoint(void **state) {
         uint64_t b = AWAIT_ID(f, session_checkpoint(s, 0, CHECKPOINT_MANUAL, "b", DONE));
         Tally t = {};
 
-        assert_int_equal(AWAIT(f, session_checkpoint_delete(s, b, DONE)), 0);
+        assert_int_equal(AWAIT(f, session_checkpoint_delete(s, b, NULL, DONE)), 0);
         assert_int_equal(session_info(s)->checkpoint, a);
-        assert_int_equal(session_checkpoint_delete(s, b, NULL, NULL), SESSION_E_NO_CHECKPOINT);
-        assert_int_equal(AWAIT(f, session_checkpoint_patch(s, a, "A", NULL, DONE)), 0);
+        assert_int_equal(session_checkpoint_delete(s, b, NULL, NULL, NULL), SESSION_E_NO_CHECKPOINT);
+        assert_int_equal(AWAIT(f, session_checkpoint_patch(s, a, "A", NULL, NULL, DONE)), 0);
         assert_int_equal(session_checkpoint_get(s, a, tally, &t), 0);
         assert_string_equal(t.newest, "A");
         assert_int_equal(t.pinned, 0);
@@ -219,7 +219,7 @@ static void test_a_session_stopped_for_too_long_is_archived_and_can_be_resumed(v
         start(f, s);
         start(f, other);
         pinned = AWAIT_ID(f, session_checkpoint(s, 0, CHECKPOINT_MANUAL, "first", DONE));
-        assert_int_equal(AWAIT(f, session_checkpoint_patch(s, pinned, NULL, &yes, DONE)), 0);
+        assert_int_equal(AWAIT(f, session_checkpoint_patch(s, pinned, NULL, &yes, NULL, DONE)), 0);
         for (int i = 0; i < 8; i++)
                 assert_int_equal(AWAIT(f, session_checkpoint(s, 0, CHECKPOINT_MANUAL, "m", DONE)), 0);
         append(f, s, "user", "1");

@@ -44,7 +44,7 @@ static void work(Fixture *f) {
         settle(f);
         assert_int_equal(AWAIT(f, session_stop(s, DONE)), 0);
         assert_int_equal(AWAIT(f, session_restore(s, cp, 0, DONE)), 0);
-        assert_int_equal(AWAIT(f, session_checkpoint_delete(s, cp, DONE)), 0);
+        assert_int_equal(AWAIT(f, session_checkpoint_delete(s, cp, NULL, DONE)), 0);
         assert_int_equal(AWAIT(f, session_patch(s, &(SessionPatch){ .name = "n" }, DONE)), 0);
         assert_int_equal(AWAIT(f, session_delete(s, false, DONE)), 0);
         settle(f);

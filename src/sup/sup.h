@@ -208,6 +208,8 @@ typedef struct SupUsage {
         unsigned tasks;
         uint64_t memory_bytes, cpu_usec; /* UINT64_MAX: not known */
 } SupUsage;
+/* Of all runs together, from their common cgroup: two files, however many there are. -EOPNOTSUPP without one. */
+int sup_manager_usage(const SupManager *m, SupUsage *ret);
 /* From the cgroup where it tells, else summed over /proc of its processes. */
 int sup_run_usage(const SupRun *r, SupUsage *ret);
 

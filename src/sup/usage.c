@@ -69,3 +69,18 @@ int sup_run_usage(const SupRun *r, SupUsage *ret) {
         *ret = u;
         return 0;
 }
+
+int sup_manager_usage(const SupManager *m, SupUsage *ret) {
+        SupUsage u = { .memory_bytes = UINT64_MAX, .cpu_usec = UINT64_MAX };
+        uint64_t tasks = 0;
+
+        OBJ_CHECK(m, SUP_MANAGER_MAGIC);
+        if (!m->cgroups)
+                return -EOPNOTSUPP;
+        (void) cgroup_read_u64(m->cgroups->path, "cpu.stat", "usage_usec", &u.cpu_usec);
+        (void) cgroup_read_u64(m->cgroups->path, "memory.current", NULL, &u.memory_bytes);
+        (void) cgroup_read_u64(m->cgroups->path, "pids.current", NULL, &tasks);
+        u.tasks = (unsigned) tasks;
+        *ret = u;
+        return 0;
+}
