@@ -283,6 +283,8 @@ static int variables_row(PastSession *s, const PastState *state, uint64_t *ret) 
 
         hash_pieces(pieces, ELEMENTSOF(pieces), hash);
         int r = row_find(s, hash, &row);
+        if (r < 0)
+                return r;
         if (r == 0) {
                 r = batch(s->writer, s->id, state->time, state->variables.n, &t);
                 if (r >= 0)
@@ -313,6 +315,8 @@ static int config_row(PastSession *s, const PastState *state, uint64_t *ret) {
 
         hash_pieces(pieces, ELEMENTSOF(pieces), hash);
         int r = row_find(s, hash, &row);
+        if (r < 0)
+                return r;
         if (r == 0) {
                 r = batch(s->writer, s->id, state->time,
                           c->system_prompt.n + c->tools.n + c->history.n, &t);
