@@ -35,7 +35,6 @@ CREATE TABLE sessions (
         lease_epoch   INTEGER NOT NULL DEFAULT 0,
         lease_until   INTEGER
 );
-CREATE INDEX sessions_by_name ON sessions (name);
 
 CREATE TABLE configs (
         id            INTEGER PRIMARY KEY,
