@@ -36,6 +36,9 @@ REPLACED = [
 # A command that begins so is not run here: (page or None for all, pattern, why).
 ELSEWHERE = [
     (None, r"script/(server|test|demo|bench|bootstrap)\b", "run by test_fresh.py, or is this test run"),
+    ("docs/docker.md", r"docker ", "the image is built and run without Docker by test_container.py"),
+    ("docs/systemd-service.md", r"(sudo|systemctl|loginctl|meson|mkdir -p /etc/systemd|printf) ",
+     "changes the machine; what is installed is looked at by test_install.py and test_service_manager.py"),
     ("docs/testing.md", r"AGENTD_BUILD=.* tests/soak.py", "run by test_soak.py"),
     ("docs/tutorial.md", r"export PATH=\$PWD/build", "the programs under test are in PATH"),
 ]

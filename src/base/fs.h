@@ -26,6 +26,10 @@ int fd_set_nonblock(int fd, bool on);
  * if path is no folder (a link to one is none), -EXDEV at a mount point inside, -ESTALE if somebody
  * moves its folders meanwhile. Who keeps adding files gets -ENOTEMPTY. */
 int fs_remove_tree(int dir_fd, const char *path);
+/* Gives the open folder and everything in it to a user, the folder last: so its owner says whether
+ * all of it was given. Links are given and not followed. -EXDEV at a mount point inside, -ELOOP
+ * where folders lie deeper than any of ours. */
+int fs_chown_tree(int fd, uid_t uid, gid_t gid);
 /* `a/b`, freshly allocated. */
 char *path_join(const char *a, const char *b);
 /* Absolute, `~`-expanded, `.` and `..` and double slashes removed textually. */

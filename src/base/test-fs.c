@@ -40,6 +40,34 @@ static void test_mkdir_p_creates_parents_and_accepts_existing(void **state) {
         assert_int_equal(fs_mkdir_p("", 0700), -EINVAL);
 }
 
+/* Only root may give files away. */
+static void test_a_tree_is_given_without_following_links(void **state) {
+        _cleanup_folder_ char *folder = test_folder();
+        _cleanup_free_ char *tree = path_join(folder, "tree"), *deep = path_join(folder, "tree/a/b");
+        struct stat st;
+
+        if (geteuid() != 0)
+                skip();
+        assert_int_equal(fs_mkdir_p(deep, 0700), 0);
+        put_file(folder, "outside", "x");
+        put_file(deep, "file", "x");
+        _cleanup_close_ int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        assert_int_equal(symlinkat("../outside", fd, "link"), 0);
+        assert_int_equal(symlinkat("..", fd, "up"), 0);
+        assert_int_equal(fs_chown_tree(fd, 12345, 23456), 0);
+
+        static const char *const given[] = { ".", "a", "a/b", "a/b/file", "link", "up" };
+        ARRAY_FOREACH(name, given) {
+                assert_int_equal(fstatat(fd, *name, &st, AT_SYMLINK_NOFOLLOW), 0);
+                assert_int_equal(st.st_uid, 12345);
+                assert_int_equal(st.st_gid, 23456);
+        }
+        assert_int_equal(fstatat(fd, "../outside", &st, 0), 0);
+        assert_int_equal(st.st_uid, 0);
+        assert_int_equal(fstatat(fd, "..", &st, 0), 0);
+        assert_int_equal(st.st_uid, 0);
+}
+
 static void test_files_are_read_whole_or_refused_as_too_long(void **state) {
         _cleanup_folder_ char *folder = test_folder();
         _cleanup_free_ char *path = path_join(folder, "file"), *big = malloc(100000), *data = NULL;
@@ -249,6 +277,7 @@ static void test_the_program_knows_its_folder(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_mkdir_p_creates_parents_and_accepts_existing),
+                cmocka_unit_test(test_a_tree_is_given_without_following_links),
                 cmocka_unit_test(test_files_are_read_whole_or_refused_as_too_long),
                 cmocka_unit_test(test_files_without_a_size_are_read),
                 cmocka_unit_test(test_an_empty_file_is_an_empty_string),

@@ -27,21 +27,31 @@
 #define FDS_PER_RUN   7
 #define RUNS_MAX_AUTO 65536
 
+/* The helpers' folder. What was installed below another root (DESTDIR) and runs there finds its own. */
+static const char *helper_dir(Cli *c, const char *program_dir) {
+        size_t n = strlen(program_dir), bin = strlen(AGENTD_BIN_DIR);
+
+        if (n <= bin || !streq(program_dir + n - bin, AGENTD_BIN_DIR))
+                return AGENTD_HELPER_DIR;
+        return cli_text(c, "%.*s%s", (int) (n - bin), program_dir, AGENTD_HELPER_DIR);
+}
+
 int find_program(Cli *c, const char *name, char **ret) {
         _cleanup_free_ char *dir = NULL, *path = NULL;
 
         if (path_of_program_dir(&dir) >= 0)
                 path = path_join(dir, name);
+        const char *helpers = helper_dir(c, dir ?: "");
         if (path && access(path, X_OK) >= 0) {
                 *ret = TAKE_PTR(path);
                 return 0;
         }
         free(path);
-        path = path_join(AGENTD_HELPER_DIR, name);
+        path = path_join(helpers, name);
         if (!path || access(path, X_OK) < 0)
                 return cli_error(c, CLI_FAILURE,
                                  "%s is neither beside this program nor in %s; is agentd installed?",
-                                 name, AGENTD_HELPER_DIR);
+                                 name, helpers);
         *ret = TAKE_PTR(path);
         return 0;
 }

@@ -16,6 +16,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/ask.h"
+#include "cli/become.h"
 #include "cli/keeper-link.h"
 #include "cli/launch.h"
 #include "cli/probe.h"
@@ -211,13 +212,20 @@ static int check_nobody_listens(Cli *c) {
                          c->socket_path, strerror(-r));
 }
 
+/* Nothing outlives PID 1, and a service manager ends what its service leaves behind. */
+static bool agents_end_with_us(void) {
+        return getpid() == 1 || getenv("NOTIFY_SOCKET");
+}
+
 int start_daemon(Cli *c) {
         _cleanup_(listeners_done) Listeners l = {};
         _cleanup_(launch_done) Launch launch = { .lock_fd = -EBADF };
         _cleanup_close_ int lock = -EBADF;
         pid_t keeper = 0;
 
-        int r = make_folders(c);
+        int r = become_user(c);
+        if (r == 0)
+                r = make_folders(c);
         if (r == 0)
                 r = lock_start(c, &lock);
         if (r != 0)
@@ -238,8 +246,10 @@ int start_daemon(Cli *c) {
         launch.lock_fd = TAKE_FD(lock);
         if (cli_option(c, "detach"))
                 return start_in_background(c, &launch, &l);
-        cli_say(c, "agentd %s listens at %s and %s; Ctrl-C stops it and keeps agents running",
-                AGENTD_VERSION, cli_local_url(c, l.port), c->socket_path);
+        cli_say(c, "agentd %s listens at %s and %s; %s", AGENTD_VERSION, cli_local_url(c, l.port),
+                c->socket_path,
+                agents_end_with_us() ? "SIGTERM stops it and its agents"
+                                     : "Ctrl-C stops it and keeps agents running");
         return launch_exec(c, &launch, &l);
 }
 

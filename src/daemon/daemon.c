@@ -27,6 +27,8 @@
 #include "base/obj.h"
 #include "base/str.h"
 #include "daemon/agents.h"
+#include "daemon/service.h"
+#include "daemon/start-token.h"
 #include "import/import.h"
 #include "memory/memory.h"
 #include "session/session.h"
@@ -49,7 +51,7 @@ struct Daemon {
         Agents *agents;
         SupManager *sup;
         Api *api;
-        sd_event_source *sigterm, *sigint, *shutdown_source;
+        sd_event_source *sigterm, *sigint, *shutdown_source, *watchdog;
         char *log_dir, *socket_path, *keeper_path, *exec_path;
         char url[80];
         unsigned port;
@@ -132,6 +134,7 @@ static void on_keeper_ready(pid_t keeper, void *userdata) {
         if (d->is_stopping)
                 return;
         d->is_ready = true;
+        service_is_ready(d->event, d->sup, &d->watchdog);
         if (d->api)
                 api_became_ready(d->api);
 }
@@ -408,6 +411,9 @@ int daemon_new(Daemon **ret, const DaemonArgs *args) {
                 r = session_daemon_started(d->sessions, AGENTD_VERSION, agents_count(d->agents));
         if (r < 0)
                 return log_error(r, "Cannot read the sessions");
+        r = start_token_ensure(d->sessions, d->config);
+        if (r < 0)
+                return r;
         r = daemon_open_api(d);
         if (r < 0)
                 return r;
@@ -445,6 +451,7 @@ Daemon *daemon_free(Daemon *d) {
         sd_event_source_disable_unref(d->sigterm);
         sd_event_source_disable_unref(d->sigint);
         sd_event_source_disable_unref(d->shutdown_source);
+        sd_event_source_disable_unref(d->watchdog);
         sd_event_unref(d->event);
         free(d->log_dir);
         free(d->socket_path);

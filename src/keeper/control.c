@@ -112,7 +112,6 @@ static KeeperMsgType start_daemon(Keeper *k, const int *fds, size_t n_fds) {
         k->term_at = USEC_INFINITY;
         k->daemon.failures = 0;
         keeper_daemon_start(k);
-        keeper_notify("READY=1");
         return KEEPER_CONTROL_OK;
 }
 

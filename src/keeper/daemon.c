@@ -112,6 +112,7 @@ void keeper_daemon_start(Keeper *k) {
         assert(d->pid == 0);
         d->started = clock_monotonic();
         d->start_at = d->kill_at = USEC_INFINITY;
+        keeper_watchdog_rest(k);
         r = start(k);
         if (r >= 0)
                 return;
@@ -160,6 +161,7 @@ void keeper_daemon_gone(Keeper *k, int status) {
         d->pid = 0;
         d->child = false;
         d->kill_at = USEC_INFINITY;
+        keeper_watchdog_rest(k);
         keeper_link_close(k);
         if (k->quitting)
                 return;

@@ -121,6 +121,12 @@ typedef struct Keeper {
 
         enum { BIRTH_UNTRIED, BIRTH_WORKS, BIRTH_FAILS } birth; /* in a cgroup; see spawn.c */
 
+        struct {
+                usec_t interval; /* the service manager's patience; 0: it has no watchdog */
+                usec_t next;     /* monotonic; our own word, while the daemon cannot give one */
+                usec_t patience; /* monotonic; until when the daemon's next word is due */
+        } watchdog;
+
         bool quitting;  /* the daemon will not be started again */
         bool gave_up;   /* because it said that it cannot run */
         bool keep_runs; /* leave only when no run lives */
@@ -241,4 +247,15 @@ void keeper_control_accept(Keeper *k);
 void keeper_control_event(Keeper *k, KeeperKey key);
 /* Opens and locks the runtime folder; waits up to 5 s for the lock when adopting. -EBUSY was explained. */
 int keeper_runtime_lock(Keeper *k);
+
+/* ---- notify.c ---- */
+
+/* To the service manager, if there is one. */
 void keeper_notify(const char *text);
+/* The same for the daemon. */
+void keeper_notify_of_daemon(Keeper *k, uint32_t what);
+void keeper_watchdog_init(Keeper *k);
+/* The daemon gives no word now: it is being started, or stopped. */
+void keeper_watchdog_rest(Keeper *k);
+usec_t keeper_watchdog_deadline(const Keeper *k);
+void keeper_watchdog_tick(Keeper *k, usec_t now);

@@ -270,6 +270,7 @@ static void handle_quit(Keeper *k, const KeeperMsg *msg) {
         k->quitting = true;
         k->keep_runs = msg->quit.keep_runs;
         keeper_listen_close(k);
+        keeper_watchdog_rest(k);
         keeper_notify("STOPPING=1");
 }
 
@@ -289,6 +290,9 @@ void keeper_link_message(Keeper *k, const KeeperMsg *msg, int *fds, size_t n_fds
                 break;
         case KEEPER_QUIT:
                 handle_quit(k, msg);
+                break;
+        case KEEPER_NOTIFY:
+                keeper_notify_of_daemon(k, msg->notify.what);
                 break;
         default:
                 (void) log_error(0, "unknown message %u from the daemon", (unsigned) msg->type);

@@ -102,7 +102,7 @@ static void dispatch(Keeper *k, KeeperKey key, uint32_t events) {
 
 /* Milliseconds, rounded up: a timer that fires early would spin until it is due. */
 static int wait_msec(const Keeper *k) {
-        usec_t deadline = keeper_daemon_deadline(k), now;
+        usec_t deadline = MIN(keeper_daemon_deadline(k), keeper_watchdog_deadline(k)), now;
 
         if (deadline == USEC_INFINITY)
                 return -1;
@@ -130,6 +130,7 @@ int keeper_loop(Keeper *k) {
                         return log_error(errno, "waiting for events failed");
                 for (int i = 0; i < n; i++)
                         dispatch(k, keeper_key_unpack(events[i].data.u64), events[i].events);
+                keeper_watchdog_tick(k, clock_monotonic());
                 keeper_daemon_tick(k, clock_monotonic());
                 keeper_link_flush(k);
         }

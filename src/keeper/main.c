@@ -108,6 +108,7 @@ static int begin(Keeper *k) {
         r = keeper_daemon_init(k);
         if (r < 0)
                 return log_error(r, "no room for the daemon's arguments");
+        keeper_watchdog_init(k);
         return 0;
 }
 
@@ -125,7 +126,6 @@ static int run(Keeper *k) {
                 if (r < 0)
                         return log_error(r, "cannot join the daemon");
         }
-        keeper_notify("READY=1");
         keeper_link_flush(k);
         r = keeper_loop(k);
         for (unsigned i = 0; i < k->high; i++)

@@ -26,6 +26,11 @@
  * is none), which does the graceful stop and answers with QUIT. A second one after 5 s, or a daemon
  * that does not answer within 90 s: the keeper ends the daemon and leaves; agents live on.
  *
+ * - NOTIFY: the service manager (NOTIFY_SOCKET) knows the keeper as the service's main process and
+ * listens to nobody else, since agents live in the same service; so what the daemon has to say goes
+ * through the keeper. With WATCHDOG_USEC the daemon says WATCHDOG each quarter of it from when it
+ * is ready; two that are missing end the daemon, and not the service with all its agents.
+ *
  * A run's slot is freed only by FREE, which the daemon sends after it has committed the exit: so an
  * exit can be reported again to the next daemon. FREE for a run that has not ended is refused (and
  * logged).
@@ -59,15 +64,22 @@ typedef enum KeeperMsgType {
         /* daemon → keeper */
         KEEPER_SPAWN = 32, /* run; fds: KEEPER_FD_* (job, and the output set) */
         KEEPER_SIGNAL, /* signal: to the leader by pidfd; SIGCONT follows SIGTERM-like ones by the daemon's choice */
-        KEEPER_FREE,  /* run */
-        KEEPER_ADOPT, /* adopt; fds: pidfd and the output set */
-        KEEPER_QUIT,  /* quit */
+        KEEPER_FREE,   /* run */
+        KEEPER_ADOPT,  /* adopt; fds: pidfd and the output set */
+        KEEPER_QUIT,   /* quit */
+        KEEPER_NOTIFY, /* notify: for the service manager, who listens to the keeper only */
         /* control socket (agentd start → keeper, and answers) */
         KEEPER_START =
                 64, /* start; fds: listening sockets. Answer: CONTROL_OK or CONTROL_BUSY (daemon runs) */
         KEEPER_CONTROL_OK,
         KEEPER_CONTROL_BUSY,
 } KeeperMsgType;
+
+typedef enum KeeperNotify {
+        KEEPER_NOTIFY_READY = 1, /* also: has been read again */
+        KEEPER_NOTIFY_RELOADING,
+        KEEPER_NOTIFY_WATCHDOG, /* the daemon's loop turns */
+} KeeperNotify;
 
 typedef enum KeeperRunState {
         KEEPER_RUN_SPAWNING, /* forked, exec not yet confirmed */
@@ -146,6 +158,9 @@ typedef struct KeeperMsg {
                 struct {
                         uint32_t keep_runs; /* 0: the daemon has ended all runs, leave at once */
                 } quit;
+                struct {
+                        uint32_t what; /* KeeperNotify */
+                } notify;
         };
 } KeeperMsg;
 

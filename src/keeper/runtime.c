@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The runtime folder's lock, and the word to a service manager.
+/* The runtime folder's lock.
  *
  * One keeper a folder: an open-file-description lock on keeper.lock, which the kernel drops with
  * the process whatever kills it (a pid file would have to be believed). The pid inside is for
@@ -11,10 +11,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
 #include "base/log.h"
 #include "keeper/keeper-internal.h"
@@ -76,26 +74,4 @@ int keeper_runtime_lock(Keeper *k) {
         if (ftruncate(k->lock, 0) < 0 || pwrite(k->lock, text, (size_t) n, 0) != n)
                 return log_error(errno, "cannot write %s/keeper.lock", k->options.runtime_dir);
         return 0;
-}
-
-void keeper_notify(const char *text) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        const char *path = getenv("NOTIFY_SOCKET");
-        _cleanup_close_ int fd = -EBADF;
-        size_t n;
-
-        if (!path || (path[0] != '/' && path[0] != '@'))
-                return;
-        n = strlen(path);
-        if (n < 2 || n >= sizeof(address.sun_path))
-                return;
-        memcpy(address.sun_path, path, n);
-        if (path[0] == '@')
-                address.sun_path[0] = '\0';
-        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-                return;
-        (void) sendto(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT,
-                      (struct sockaddr *) &address,
-                      (socklen_t) (offsetof(struct sockaddr_un, sun_path) + n));
 }

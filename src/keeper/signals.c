@@ -76,6 +76,7 @@ static void stop_asked(Keeper *k) {
                 return;
         }
         k->term_at = now;
+        keeper_watchdog_rest(k);
         keeper_notify("STOPPING=1");
         if (k->daemon.pid == 0) {
                 k->daemon.start_at = USEC_INFINITY;

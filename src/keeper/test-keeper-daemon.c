@@ -252,27 +252,60 @@ static void test_second_keeper_names_the_first(void **state) {
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 0);
 }
 
-static void test_service_manager_is_told(void **state) {
-        Rig *rig = *state;
+static int notify_socket(const Rig *rig) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        char text[64];
-        ssize_t n;
 
         (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s/notify", rig->dir);
         assert_int_equal(bind(fd, (struct sockaddr *) &address, sizeof(address)), 0);
         assert_int_equal(setenv("NOTIFY_SOCKET", address.sun_path, 1), 0);
+        return fd;
+}
+
+static void expect_word(int fd, const char *word) {
+        char text[64];
+
+        wait_readable(fd);
+        ssize_t n = recv(fd, text, sizeof(text) - 1, 0);
+        assert_true(n > 0);
+        text[n] = '\0';
+        assert_string_equal(text, word);
+}
+
+static void test_service_manager_is_told(void **state) {
+        Rig *rig = *state;
+        int fd = notify_socket(rig);
+        char text[64];
+
         begin(rig, 0);
         assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
-        wait_readable(fd);
-        n = recv(fd, text, sizeof(text), 0);
-        assert_int_equal(n, strlen("READY=1"));
-        assert_memory_equal(text, "READY=1", (size_t) n);
+        /* Not before the daemon says so. */
+        assert_int_equal(recv(fd, text, sizeof(text), MSG_DONTWAIT), -1);
+        rig_send(rig, (KeeperMsg){ .type = KEEPER_NOTIFY, .notify.what = KEEPER_NOTIFY_READY });
+        expect_word(fd, "READY=1");
         assert_int_equal(kill(rig->keeper, SIGTERM), 0);
-        wait_readable(fd);
-        n = recv(fd, text, sizeof(text), 0);
-        assert_int_equal(n, strlen("STOPPING=1"));
-        assert_memory_equal(text, "STOPPING=1", (size_t) n);
+        expect_word(fd, "STOPPING=1");
+        (void) close(fd);
+}
+
+static void test_hanging_daemon_is_replaced_before_the_watchdog_ends_the_service(void **state) {
+        const KeeperMsg alive = { .type = KEEPER_NOTIFY, .notify.what = KEEPER_NOTIFY_WATCHDOG };
+        Rig *rig = *state;
+        int fd = notify_socket(rig);
+
+        assert_int_equal(setenv("WATCHDOG_USEC", "400000", 1), 0);
+        begin(rig, 0);
+        assert_int_equal(unsetenv("NOTIFY_SOCKET"), 0);
+        assert_int_equal(unsetenv("WATCHDOG_USEC"), 0);
+        /* A daemon that is being started may take longer than the manager's patience. */
+        for (unsigned i = 0; i < 5; i++)
+                expect_word(fd, "WATCHDOG=1");
+        rig_send(rig, alive);
+        expect_word(fd, "WATCHDOG=1");
+        int hanging = rig->stub_pidfd;
+        wait_gone(hanging);
+        rig_enter(rig);
+        expect_word(fd, "WATCHDOG=1");
         (void) close(fd);
 }
 
@@ -365,6 +398,7 @@ int main(void) {
                 TEST(test_idle_control_connections_do_not_keep_others_out),
                 TEST(test_second_keeper_names_the_first),
                 TEST(test_service_manager_is_told),
+                TEST(test_hanging_daemon_is_replaced_before_the_watchdog_ends_the_service),
                 TEST(test_ends_that_nobody_heard_of_outlive_the_keeper),
                 TEST(test_foreign_file_of_ends_is_ignored),
                 TEST(test_keeper_gives_up_on_a_daemon_that_cannot_run),

@@ -282,6 +282,12 @@ int sup_manager_quit(SupManager *m, bool keep) {
         return r < 0 ? r : link_flush(m, USEC_PER_SEC);
 }
 
+int sup_manager_notify(SupManager *m, KeeperNotify what) {
+        KeeperMsg msg = { .type = KEEPER_NOTIFY, .notify.what = what };
+
+        return link_send(m, &msg, NULL, 0);
+}
+
 /* ---- who does a cgroup belong to ---- */
 
 /* 1: found; 0: in none of them; negative: one could not be looked into. */

@@ -19,6 +19,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/field.h"
+#include "keeper/protocol.h"
 
 /* ---- what a unit says (parsed from its keys) ---- */
 
@@ -158,6 +159,8 @@ bool sup_manager_has_cgroups(const SupManager *m);
 uint64_t sup_manager_run_of_cgroup(SupManager *m, uint64_t cgroup_id);
 /* Tells the keeper that the daemon leaves for good; keep: runs live on under it. */
 int sup_manager_quit(SupManager *m, bool keep);
+/* Says to the service manager, through the keeper: KEEPER_NOTIFY_READY and its kin. */
+int sup_manager_notify(SupManager *m, KeeperNotify what);
 
 /* ---- runs ---- */
 
