@@ -131,10 +131,13 @@ static const ErrorId conditions[_SESSION_E_MAX] = {
         [SESSION_E_LIMIT] = ERROR_LIMIT,
         [SESSION_E_NOT_DURABLE] = ERROR_WORKSPACE_FAILED,
         [SESSION_E_NOT_FROZEN] = ERROR_NOT_FROZEN,
+        [SESSION_E_TOKENS] = ERROR_TOKEN_LIMIT,
+        [SESSION_E_CHECKPOINTS] = ERROR_CHECKPOINT_LIMIT,
+        [SESSION_E_VARIABLES] = ERROR_VARIABLE_LIMIT,
         [SESSION_E_SHUTTING_DOWN] = ERROR_SHUTTING_DOWN,
 };
 
-_Static_assert(_SESSION_E_MAX == SESSION_E_SHUTTING_DOWN + 1 && SESSION_E_SHUTTING_DOWN == 16,
+_Static_assert(_SESSION_E_MAX == SESSION_E_SHUTTING_DOWN + 1 && SESSION_E_SHUTTING_DOWN == 19,
                "a new condition needs its error here");
 
 static void fail_condition(ApiCall *c, SessionCondition r) {

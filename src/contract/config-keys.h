@@ -33,6 +33,7 @@ typedef struct DaemonConfig {
         uint64_t memory_window;
         uint64_t sessions_max;
         uint64_t message_max;
+        uint64_t tokens_max, checkpoints_max, variables_max, variables_bytes_max;
         uint64_t events_max;
         usec_t events_age_usec;
         uint64_t workspace_file_max;

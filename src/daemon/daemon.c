@@ -285,6 +285,10 @@ static int daemon_open_sessions(Daemon *d) {
                 .collect_interval_usec = d->config->collect_interval_usec,
                 .sessions_max = (unsigned) d->config->sessions_max,
                 .message_max = d->config->message_max,
+                .tokens_max = (unsigned) d->config->tokens_max,
+                .checkpoints_max = (unsigned) d->config->checkpoints_max,
+                .variables_max = (unsigned) d->config->variables_max,
+                .variables_bytes_max = d->config->variables_bytes_max,
                 .data_dir = d->config->data_dir,
                 .workspace = d->workspace,
         };

@@ -178,6 +178,17 @@ static int checkpoint_any(Session *s,
         return checkpoint_start(s, TAKE_PTR(job));
 }
 
+static int check_number(const Session *s) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        int r = STORE_QUERY(s->manager->reader, &c, STATE_CHECKPOINT_COUNT, STORE_ID(s->info.id));
+
+        if (r >= 0)
+                r = store_next(c);
+        if (r <= 0)
+                return r;
+        return store_id(c, 0) >= s->manager->config.checkpoints_max ? SESSION_E_CHECKPOINTS : 0;
+}
+
 int session_checkpoint(Session *s,
                        uint64_t run,
                        CheckpointKind kind,
@@ -188,6 +199,8 @@ int session_checkpoint(Session *s,
         if (s->manager->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
         int r = session_run_check(s, run);
+        if (r == 0 && kind == CHECKPOINT_MANUAL)
+                r = check_number(s);
         return r != 0 ? r
                       : checkpoint_any(s, run, kind, label ? label : checkpoint_label(kind), done,
                                        userdata);

@@ -224,6 +224,7 @@ int session_reread(Session *s) {
         if (r <= 0)
                 return r < 0 ? r : -ENOENT;
         r = session_from_row(s, c);
+        s->has_vars_bound = false;
         if (r >= 0)
                 r = reread_run(s);
         if (r < 0)

@@ -18,12 +18,21 @@
 #define MESSAGE_MAX_DEFAULT  ((size_t) 8 << 20)
 #define AUTO_KEPT_DEFAULT    10
 
+#define TOKENS_MAX_DEFAULT      1000
+#define CHECKPOINTS_MAX_DEFAULT 10000
+#define VARIABLES_MAX_DEFAULT   10000
+#define VARIABLES_BYTES_DEFAULT ((size_t) 16 << 20)
+
 static void config_defaults(SessionConfig *c) {
         c->auto_checkpoints_kept = c->auto_checkpoints_kept ?: AUTO_KEPT_DEFAULT;
         c->events_max = c->events_max ?: EVENTS_MAX_DEFAULT;
         c->events_age_usec = c->events_age_usec ?: EVENTS_AGE_DEFAULT;
         c->sessions_max = c->sessions_max ?: SESSIONS_MAX_DEFAULT;
         c->message_max = c->message_max ?: MESSAGE_MAX_DEFAULT;
+        c->tokens_max = c->tokens_max ?: TOKENS_MAX_DEFAULT;
+        c->checkpoints_max = c->checkpoints_max ?: CHECKPOINTS_MAX_DEFAULT;
+        c->variables_max = c->variables_max ?: VARIABLES_MAX_DEFAULT;
+        c->variables_bytes_max = c->variables_bytes_max ?: VARIABLES_BYTES_DEFAULT;
 }
 
 static int on_defer(sd_event_source *source, void *userdata) {

@@ -57,9 +57,12 @@ struct Session {
         JumpPath *jump;            /* of info.head; NULL: not known */
         VarsPending *vars_pending; /* the newest of a ring, see vars.c */
         usec_t changed_since; /* monotonic, of the first change after the newest checkpoint; 0: none */
-        uint8_t vars_since; /* of info.vars: versions since the last snapshot */
-        bool is_tainted;    /* a transaction failed: memory must be read again */
-        bool is_deleting;   /* its deletion is submitted: nobody sees it any more */
+        uint8_t vars_since;  /* of info.vars: versions since the last snapshot */
+        bool has_vars_bound; /* else nothing is known of these: */
+        size_t vars_bound,
+                vars_bytes_bound; /* it has no more variables, and no more bytes of them */
+        bool is_tainted;          /* a transaction failed: memory must be read again */
+        bool is_deleting;         /* its deletion is submitted: nobody sees it any more */
 };
 
 struct OpenRun {
@@ -105,7 +108,8 @@ struct SessionManager {
         Map *namespaces;       /* id → Namespace */
         StrMap *namespace_ids; /* name → Namespace */
         Map *tokens;           /* first bytes of the hash → Token, chained */
-        Map *run_tokens;       /* first bytes of the hash → OpenRun, chained */
+        unsigned n_pending_tokens;
+        Map *run_tokens; /* first bytes of the hash → OpenRun, chained */
         uint8_t stale_tokens[STALE_TOKENS][HASH_SIZE];
         size_t n_stale_tokens;
         uint8_t body_key[HASH_SIZE];

@@ -109,6 +109,9 @@ typedef enum SessionCondition {
         SESSION_E_LIMIT,          /* a configured limit is reached */
         SESSION_E_NOT_DURABLE,    /* workspace snapshot failed: session_files_error() */
         SESSION_E_NOT_FROZEN,     /* freezing is not possible here (no cgroup v2) */
+        SESSION_E_TOKENS,         /* limits of their own: of a namespace's tokens, */
+        SESSION_E_CHECKPOINTS,    /* a session's checkpoints */
+        SESSION_E_VARIABLES,      /* and its variables, in number or bytes */
         SESSION_E_SHUTTING_DOWN,
         _SESSION_E_MAX,
 } SessionCondition;
@@ -229,9 +232,13 @@ typedef struct SessionConfig {
         uint64_t events_max;             /* 0: 1,000,000 */
         usec_t events_age_usec;          /* 0: 7 days */
         usec_t collect_interval_usec; /* files that nobody refers to any more are removed so long after; 0: never */
-        unsigned sessions_max;       /* per namespace; 0: 1,000,000 */
-        size_t message_max;          /* bytes; 0: 8 MiB */
-        const char *data_dir;        /* for large bodies; NULL: they stay in the database */
+        unsigned sessions_max;      /* per namespace; 0: 1,000,000 */
+        size_t message_max;         /* bytes; 0: 8 MiB */
+        unsigned tokens_max;        /* per namespace; 0: 1000 */
+        unsigned checkpoints_max;   /* per session, of those that are asked for; 0: 10,000 */
+        unsigned variables_max;     /* per session; 0: 10,000 */
+        size_t variables_bytes_max; /* per session, of all together; 0: 16 MiB, at most 64 MiB */
+        const char *data_dir;       /* for large bodies; NULL: they stay in the database */
         WorkspaceManager *workspace; /* see session_manager_close(); NULL: checkpoints have no files */
 } SessionConfig;
 

@@ -121,6 +121,18 @@ void tokens_free(SessionManager *m) {
         map_free(m->tokens);
 }
 
+/* Those that are being stored count too, of whatever namespace: they may come to belong to this one. */
+static unsigned tokens_of(const SessionManager *m, uint64_t namespace_id) {
+        unsigned n = m->n_pending_tokens;
+        uint64_t key;
+        void *value;
+
+        for (size_t cursor = 0; map_next(m->tokens, &cursor, &key, &value);)
+                for (const Token *t = value; t; t = t->next)
+                        n += t->info.namespace_id == namespace_id;
+        return n;
+}
+
 typedef struct TokenJob {
         SessionManager *manager;
         Token *token;
@@ -131,6 +143,7 @@ typedef struct TokenJob {
 static void token_stored(int r, Session *s, uint64_t id, void *userdata) {
         _cleanup_free_ TokenJob *job = userdata;
 
+        job->manager->n_pending_tokens--;
         if (r >= 0)
                 r = token_index(job->manager, job->token);
         if (r < 0)
@@ -169,6 +182,8 @@ int session_token_create(SessionManager *m,
         OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
         if (m->is_shutting_down)
                 return SESSION_E_SHUTTING_DOWN;
+        if (tokens_of(m, namespace_id) >= m->config.tokens_max)
+                return SESSION_E_TOKENS;
         _cleanup_free_ TokenJob *job = malloc(sizeof(TokenJob));
         int r = job ? token_new(&info, hash, &token) : -ENOMEM;
         if (r < 0)
@@ -179,6 +194,7 @@ int session_token_create(SessionManager *m,
                 token_free(token);
                 return r;
         }
+        m->n_pending_tokens++;
         (void) TAKE_PTR(job);
         return 0;
 }

@@ -238,6 +238,8 @@ static void txn_apply(SessionTxn *t) {
         if (t->vars)
                 vars_pending_add(s, t->vars);
         apply_changes(s, t->flags);
+        if (t->flags & TXN_NEW_HEAD)
+                s->has_vars_bound = false;
         if (t->jump || t->flags & TXN_NEW_HEAD) {
                 free(s->jump);
                 s->jump = TAKE_PTR(t->jump);

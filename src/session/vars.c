@@ -274,11 +274,13 @@ static void vars_event(SessionTxn *t, const char *name, uint64_t id, bool remove
 }
 
 int vars_create(SessionTxn *t, JsonSpan variables) {
+        const SessionConfig *c = &t->manager->config;
+
         t->next_vars_since = 0;
         if (!variables.p || json_count(variables) == 0)
                 return 0;
-        if (variables.n > VARS_MAX_BYTES)
-                return SESSION_E_LIMIT;
+        if (variables.n > c->variables_bytes_max || json_count(variables) > c->variables_max)
+                return SESSION_E_VARIABLES;
         vars_row(t, id_new(), "", (JsonSpan){}, variables);
         return 0;
 }
@@ -317,6 +319,45 @@ static int set_txn(SessionTxn *t, uint64_t id, const char *name, JsonSpan value)
         return 0;
 }
 
+/* ---- limits ---- */
+
+/* Reads all of them, as they will be with the change. */
+static int count_exactly(Session *s, const char *name, JsonSpan value) {
+        _cleanup_(changes_done) Changes c = {};
+        _cleanup_buf_ Buf all = BUF_INIT(VARS_MAX_BYTES);
+        int r = changes_now(s, &c);
+
+        if (r >= 0)
+                r = changes_put(&c, name, value, true);
+        if (r >= 0)
+                r = changes_write(&c, &all);
+        if (r < 0)
+                return r == -E2BIG ? SESSION_E_VARIABLES : r;
+        s->vars_bound = json_count((JsonSpan){ all.data, all.len });
+        s->vars_bytes_bound = all.len;
+        return 0;
+}
+
+/* Setting reads nothing, so what is kept is a bound that only grows; when it comes to the limit,
+ * all are counted, and it is exact again. */
+static int check_limits(Session *s, const char *name, JsonSpan value) {
+        const SessionConfig *c = &s->manager->config;
+        size_t more = value.n + 6 * strlen(name) + 4;
+
+        if (s->has_vars_bound && s->vars_bound < c->variables_max &&
+            s->vars_bytes_bound + more <= c->variables_bytes_max) {
+                s->vars_bound++;
+                s->vars_bytes_bound += more;
+                return 0;
+        }
+        int r = count_exactly(s, name, value);
+        if (r != 0)
+                return r;
+        s->has_vars_bound =
+                s->vars_bound <= c->variables_max && s->vars_bytes_bound <= c->variables_bytes_max;
+        return s->has_vars_bound ? 0 : SESSION_E_VARIABLES;
+}
+
 static int must_exist(Session *s, const char *name) {
         _cleanup_(changes_done) Changes c = {};
         int r = changes_now(s, &c);
@@ -346,9 +387,9 @@ int session_var_set(Session *s,
         if (value.n > s->manager->config.message_max)
                 return SESSION_E_LIMIT;
         r = session_txn_new(s->manager, s, &t);
-        if (r >= 0 && !value.p)
-                r = must_exist(s, name);
-        if (r < 0)
+        if (r >= 0)
+                r = value.p ? check_limits(s, name, value) : must_exist(s, name);
+        if (r != 0)
                 return r;
         uint64_t id = id_new();
         r = set_txn(t, id, name, value);
