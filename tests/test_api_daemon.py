@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What the daemon tells about itself, and how it is asked to leave."""
+import base64
+import hashlib
+import html.parser
 import json
 import pathlib
 import re
@@ -55,3 +58,56 @@ def test_shutdown_answers_and_then_the_daemon_leaves(agentd):
     assert agentd.session(s)["status"] == "running"
     labels = [c["label"] for c in agentd.api("GET", f"/sessions/{s}/checkpoints").json]
     assert labels == ["shutdown-checkpoint"]
+
+
+def test_the_daemon_says_where_it_listens(agentd):
+    version = agentd.version()
+    assert version["urls"] == [f"http://127.0.0.1:{version['port']}", f"unix:{agentd.socket}"]
+
+
+def test_a_living_run_tells_what_it_uses_and_a_dead_one_does_not(agentd):
+    s = agentd.run(["sh", "-c", "while :; do :; done & wait"])["session_id"]
+    agentd.wait_session(s, lambda x: x["substate"] == "active")
+
+    def busy():
+        run = agentd.api("GET", f"/sessions/{s}/runs").json[0]
+        assert agentd.api("GET", f"/sessions/{s}/runs/{run['run_id']}", expect=200).json["run_id"] == run["run_id"]
+        return run if (run["tasks"] or 0) >= 2 and (run["cpu_usec"] or 0) > 0 else None
+    assert wait_for(busy, what="its use of the processor")["memory_bytes"] > 0
+    agentd.api("POST", f"/sessions/{s}/stop", expect=200)
+    run = agentd.api("GET", f"/sessions/{s}/runs").json[0]
+    assert (run["tasks"], run["memory_bytes"], run["cpu_usec"]) == (None, None, None)
+
+
+def test_the_page_for_people_has_every_route_and_needs_nothing_else(agentd):
+    answer = agentd.api("GET", "/docs", expect=200)
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = answer.body.decode()
+    for name, _, path in ROUTES.findall(TABLE.read_text()):
+        assert f'<details id="{name}">' in page and f"<code>{path}</code>" in page
+    assert not re.search(r"""(src|href)=["'](https?:)?//|@import|url\(""", page)
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    for element, directive in (("style", "style-src"), ("script", "script-src")):
+        text = re.search(rf"<{element}>(.*?)</{element}>", page, re.S)[1]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert policy[directive] == f"'sha256-{digest}'"
+    assert "onclick" not in page and 'style="' not in page
+    checker = Balanced()
+    checker.feed(page)
+    assert checker.open == []
+
+
+class Balanced(html.parser.HTMLParser):
+    """Every element that was opened is closed, in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open = []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "input"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, (tag, self.getpos())

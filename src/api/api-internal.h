@@ -65,7 +65,8 @@ struct Api {
         ListLink keyed, keyed_again; /* ApiKeyed under way; calls that waited for one */
         sd_event_source *keyed_source;
         usec_t heartbeat, heartbeat_read_at; /* of the running sessions; the latter monotonic */
-        Buf openapi;                         /* made when first asked for */
+        Buf openapi, docs;                   /* made when first asked for */
+        char docs_policy[256];               /* its Content-Security-Policy */
         MetricsRoute *metrics;               /* by RouteId; the last is for what matched none */
 };
 
@@ -258,6 +259,7 @@ typedef int (*ApiListPage)(ApiList *l, Session *s, size_t limit);
 struct ApiList {
         ApiPull pull;
         SessionManager *sessions;
+        SupManager *sup;
         uint64_t session, after;
         ApiListPage page;
         size_t remaining; /* SIZE_MAX: no limit */
@@ -278,7 +280,8 @@ void view_message(JsonWriter *w, const NodeInfo *n);
 void view_checkpoint(JsonWriter *w, const CheckpointInfo *i);
 void view_branch(JsonWriter *w, const BranchInfo *i);
 void view_fork(JsonWriter *w, const ForkInfo *f, const SessionInfo *i);
-void view_run(JsonWriter *w, const RunInfo *i);
+/* usage NULL: not known, or the run is over. */
+void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage);
 void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e);
 void view_memory_entry(JsonWriter *w, const MemoryEntry *e);
 void view_token(JsonWriter *w, const SessionManager *m, const TokenInfo *t);
@@ -313,6 +316,9 @@ void view_diff_point(JsonWriter *w, const SessionSide *side);
 /* What changed of the configuration, as an object. */
 void view_diff_config(JsonWriter *w, const ConfigInfo *from, const ConfigInfo *to);
 void view_diff_files(JsonWriter *w, const SessionDiff *d);
+
+/* ---- docs.c ---- */
+int docs_write(Buf *out, char *ret_policy, size_t policy_size);
 
 /* ---- metrics.c, metrics-text.c ---- */
 

@@ -42,6 +42,7 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
                 .started_monotonic = clock_monotonic(),
                 .streams_max = (unsigned) MAX(limits->connections_max * 3 / 4, UINT64_C(4)),
                 .openapi = BUF_INIT(API_REPLY_MAX),
+                .docs = BUF_INIT(API_REPLY_MAX),
                 .metrics = metrics_new(),
         };
         list_init(&a->streams);
@@ -98,6 +99,7 @@ Api *api_free(Api *a) {
         http_server_free(a->server);
         http_router_free(a->router);
         buf_done(&a->openapi);
+        buf_done(&a->docs);
         free(a->metrics);
         sd_event_unref(a->event);
         a->magic = 0;

@@ -74,12 +74,20 @@ void api_fork_list(ApiCall *c) {
         api_fail_result(c, r);
 }
 
+/* NULL: it is not alive. */
+static const SupUsage *usage_of(SupManager *sup, const RunInfo *i, SupUsage *u) {
+        const SupRun *run = sup && i->state != RUN_ENDED ? sup_run_find(sup, i->id) : NULL;
+
+        return run && sup_run_usage(run, u) >= 0 ? u : NULL;
+}
+
 static int list_run(const RunInfo *i, void *userdata) {
         ApiList *l = userdata;
+        SupUsage u;
 
         if (!api_list_item(l, i->id))
                 return 1;
-        view_run(&l->w, i);
+        view_run(&l->w, i, usage_of(l->sup, i, &u));
         return 0;
 }
 
@@ -97,23 +105,25 @@ void api_run_list(ApiCall *c) {
 
 typedef struct One {
         uint64_t session;
+        SupManager *sup;
         JsonWriter w;
         bool found;
 } One;
 
 static int write_run(const RunInfo *i, void *userdata) {
         One *one = userdata;
+        SupUsage u;
 
         one->found = i->session == one->session;
         if (one->found)
-                view_run(&one->w, i);
+                view_run(&one->w, i, usage_of(one->sup, i, &u));
         return 0;
 }
 
 void api_run_get(ApiCall *c) {
         const InputRun *in = c->in;
         Buf body = BUF_INIT(API_REPLY_MAX);
-        One one = { .session = c->session_id, .w = JSON_WRITER(&body) };
+        One one = { .session = c->session_id, .sup = c->api->config.sup, .w = JSON_WRITER(&body) };
         uint64_t id = api_id(in->run);
         int r = id ? session_run_get(c->api->sessions, id, write_run, &one) : -ENOENT;
 

@@ -4,6 +4,7 @@
  * with more sessions, and reads the oldest heartbeat at most once a second. */
 
 #include "api/handlers.h"
+#include "base/str.h"
 
 static usec_t oldest_heartbeat(Api *a) {
         usec_t now = clock_monotonic();
@@ -37,6 +38,19 @@ void api_ready(ApiCall *c) {
                 api_fail(c, ERROR_NOT_READY);
 }
 
+static void write_urls(JsonWriter *w, const ApiConfig *config) {
+        _cleanup_free_ char *socket =
+                config->socket_path ? str_printf("unix:%s", config->socket_path) : NULL;
+
+        json_w_key(w, "urls");
+        json_w_array_begin(w);
+        if (!str_isempty(config->url))
+                json_w_string(w, config->url);
+        if (socket)
+                json_w_string(w, socket);
+        json_w_array_end(w);
+}
+
 void api_version(ApiCall *c) {
         const ApiConfig *config = &c->api->config;
         pid_t keeper = config->sup ? sup_manager_keeper_pid(config->sup) : 0;
@@ -55,6 +69,7 @@ void api_version(ApiCall *c) {
                 json_w_kv_uint(&w, "port", config->port);
         else
                 json_w_kv_raw(&w, "port", JSON_NULL);
+        write_urls(&w, config);
         json_w_kv_uint(&w, "state_schema", config->state_schema);
         json_w_kv_uint(&w, "memory_schema", config->memory_schema);
         json_w_object_end(&w);
@@ -81,4 +96,19 @@ void api_openapi(ApiCall *c) {
         else
                 http_reply_static(c->req, c->route->status, "application/json", text->data,
                                   text->len);
+}
+
+void api_docs(ApiCall *c) {
+        Api *a = c->api;
+        int r = a->docs.len > 0 ? 0 : docs_write(&a->docs, a->docs_policy, sizeof(a->docs_policy));
+
+        if (r < 0) {
+                api_fail_result(c, r);
+                return;
+        }
+        http_reply_header(c->req, "Content-Security-Policy", a->docs_policy);
+        http_reply_header(c->req, "X-Content-Type-Options", "nosniff");
+        http_reply_header(c->req, "Referrer-Policy", "no-referrer");
+        http_reply_static(c->req, c->route->status, "text/html; charset=utf-8", a->docs.data,
+                          a->docs.len);
 }

@@ -80,6 +80,7 @@ void api_reply_list(ApiCall *c, FieldInt limit, size_t fallback, FieldId after, 
         *l = (ApiList){
                 .pull = { .next = list_next, .destroy = list_free },
                 .sessions = c->api->sessions,
+                .sup = c->api->config.sup,
                 .session = c->session_id,
                 .after = after.v,
                 .page = page,

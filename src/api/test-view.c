@@ -122,7 +122,8 @@ static void test_views_fit_their_tables(void **state) {
                 view_branch(&JSON_WRITER(&b), &branches[i]);
                 check_reply(&output_branch, &b);
                 buf_clear(&b);
-                view_run(&JSON_WRITER(&b), &runs[i]);
+                static const SupUsage usage = { 3, 4096, UINT64_MAX };
+                view_run(&JSON_WRITER(&b), &runs[i], i % 2 ? &usage : NULL);
                 check_reply(&output_run, &b);
                 buf_clear(&b);
                 view_message(&JSON_WRITER(&b), &nodes[i]);

@@ -93,7 +93,15 @@ static void int_or_null(JsonWriter *w, const char *name, bool has, int64_t v) {
                 json_w_kv_raw(w, name, JSON_NULL);
 }
 
-void view_run(JsonWriter *w, const RunInfo *i) {
+/* UINT64_MAX: not known. */
+static void usage_or_null(JsonWriter *w, const char *name, const SupUsage *u, uint64_t v) {
+        if (u && v != UINT64_MAX)
+                json_w_kv_uint(w, name, v);
+        else
+                json_w_kv_raw(w, name, JSON_NULL);
+}
+
+void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage) {
         bool ended = i->state == RUN_ENDED;
 
         json_w_object_begin(w);
@@ -112,6 +120,9 @@ void view_run(JsonWriter *w, const RunInfo *i) {
         int_or_null(w, "exit_signal", ended && i->exit_signal > 0, i->exit_signal);
         json_w_kv_uint(w, "leftovers", i->leftovers);
         json_w_kv_string(w, "reason", i->reason);
+        usage_or_null(w, "tasks", usage, usage ? usage->tasks : 0);
+        usage_or_null(w, "memory_bytes", usage, usage ? usage->memory_bytes : 0);
+        usage_or_null(w, "cpu_usec", usage, usage ? usage->cpu_usec : 0);
         json_w_object_end(w);
 }
 

@@ -197,6 +197,12 @@ static const FieldDef output_run_fields[] = {
         OUT("exit_signal", FIELD_INT, RN),
         OUT("leftovers", FIELD_INT, R, .doc = "processes that outlived the main one and were ended"),
         OUT("reason", FIELD_STRING, RN),
+        OUT("tasks",
+            FIELD_INT,
+            RN,
+            .doc = "threads and processes at the moment; null: not alive, or not known"),
+        OUT("memory_bytes", FIELD_INT, RN, .doc = "at the moment"),
+        OUT("cpu_usec", FIELD_INT, RN, .doc = "CPU time so far, of a living run"),
 };
 TABLE(output_run, "Run", "One life of a session's process.");
 
@@ -304,6 +310,7 @@ static const FieldDef output_version_fields[] = {
         OUT("keeper_pid", FIELD_INT, RN),
         OUT("started_at", FIELD_TIME, R),
         OUT("port", FIELD_INT, RN, .doc = "of the TCP socket"),
+        OUT("urls", FIELD_STRINGS, R, .doc = "where the daemon listens; unix: a socket"),
         OUT("state_schema", FIELD_INT, R, .doc = "number of state.db's schema"),
         OUT("memory_schema", FIELD_INT, R, .doc = "number of memory.db's schema"),
 };

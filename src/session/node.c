@@ -14,6 +14,7 @@
 #include "session/session-internal.h"
 
 #define CHUNK 256
+#define BATCH 16 /* parameters of STATE_NODE_SOME */
 
 /* ---- append ---- */
 
@@ -163,6 +164,35 @@ int session_node(SessionManager *m, uint64_t id, NodeFn fn, void *userdata) {
         return emit(m, id, fn, userdata);
 }
 
+/* The nodes with these ids, which ascend: a child is younger than its parent. */
+static int emit_batch(SessionManager *m, const uint64_t *ids, size_t n, NodeFn fn, void *userdata) {
+        _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        StoreValue values[BATCH];
+        size_t found = 0;
+        int r;
+
+        for (size_t i = 0; i < BATCH; i++)
+                values[i] = STORE_ID(ids[MIN(i, n - 1)]);
+        r = store_query(m->reader, &c, STATE_NODE_SOME, values, BATCH);
+        while (r >= 0 && (r = store_next(c)) > 0) {
+                found++;
+                r = emit_row(m, c, fn, userdata);
+                if (r != 0)
+                        return r;
+        }
+        if (r < 0)
+                return r;
+        return found == n ? 0 : -EUCLEAN;
+}
+
+static void reverse(uint64_t *ids, size_t n) {
+        for (size_t i = 0; i < n / 2; i++) {
+                uint64_t id = ids[i];
+                ids[i] = ids[n - 1 - i];
+                ids[n - 1 - i] = id;
+        }
+}
+
 /* Nodes with low < depth <= high on the path to `head`, at most CHUNK, oldest first. */
 static int emit_chunk(SessionManager *m,
                       const NodeLight *head,
@@ -186,12 +216,11 @@ static int emit_chunk(SessionManager *m,
         if (n != high - low)
                 return -EUCLEAN;
         c = store_cursor_free(c);
-        while (n > 0) {
-                r = emit(m, ids[--n], fn, userdata);
-                if (r != 0)
-                        return r;
-        }
-        return 0;
+        reverse(ids, n);
+        r = 0;
+        for (size_t i = 0; i < n && r == 0; i += BATCH)
+                r = emit_batch(m, ids + i, MIN(n - i, (uint64_t) BATCH), fn, userdata);
+        return r;
 }
 
 /* The depth of a node that must be on the path; the caller's default if there is none. */
