@@ -10,11 +10,14 @@ import base64
 import errno
 import os
 import random
+import select
 import signal
+import time
 
 import pytest
 
 from lib import disk as calls
+from lib import load
 from lib import preload as libraries
 from lib.agentd import alive, wait_for
 from lib.disk import Disk
@@ -220,3 +223,78 @@ def test_a_disk_that_fails_at_any_call_loses_and_invents_nothing(agentd, disk, t
     assert fail_once_each(agentd, disk, requests, kind, every, say) > 0
     assert agentd.daemon_pid == pid, "the daemon was started again"
     after_a_kill(agentd, requests)
+
+
+# ---- a slow disk ----
+
+
+def in_the_background(agentd, session, text):
+    s = load.open_socket(agentd)
+    s.sendall(load.request("POST", f"/sessions/{session}/messages", {"role": "user", "content": text}))
+    return s
+
+
+def finish(s):
+    data = b""
+    while load.answer_end(data) is None:
+        piece = s.recv(65536)
+        assert piece, "the daemon hung up"
+        data += piece
+    s.close()
+    return int(data[9:12])
+
+
+def test_nobody_waits_for_another_sessions_large_message_on_a_slow_disk(agentd, disk, capsys):
+    busy, other = agentd.create("busy")["session_id"], agentd.create("other")["session_id"]
+    disk.rule.set(f"{agentd.data}/bodies/*", calls.SYNC)
+    disk.rule.put(hold=1)
+    held = in_the_background(agentd, busy, large(1))
+    wait_for(lambda: disk.rule.calls > 0, what="the sync of the large message's file")
+    behind = [in_the_background(agentd, busy, f"behind {i}") for i in range(3)]
+    times = []
+    for i in range(20):
+        begin = time.monotonic()
+        agentd.api("POST", f"/sessions/{other}/messages", {"role": "user", "content": f"m{i}"}, timeout=10, expect=201)
+        agentd.api("GET", f"/sessions/{busy}/messages", timeout=10, expect=200)
+        times.append(time.monotonic() - begin)
+    assert agentd.api("GET", f"/sessions/{busy}/messages", expect=200).json == [], "a message shows that is not on disk"
+    assert not select.select([held, *behind], [], [], 0)[0], "an answer came before its turn"
+    disk.rule.put(hold=0)
+    assert [finish(s) for s in (held, *behind)] == [201] * 4
+    got = [m["content"] for m in agentd.api("GET", f"/sessions/{busy}/messages", expect=200).json]
+    assert got[0] == large(1) and sorted(got[1:]) == [f"behind {i}" for i in range(3)]
+    with capsys.disabled():
+        print(f"\n      an append and a read took {sorted(times)[10] * 1000:.1f} ms (median) meanwhile", end="")
+
+
+def test_a_large_message_waits_for_nothing_when_its_session_is_deleted(agentd, disk):
+    s = agentd.create("s")["session_id"]
+    disk.rule.set(f"{agentd.data}/bodies/*", calls.SYNC)
+    disk.rule.put(hold=1)
+    held = in_the_background(agentd, s, large(2))
+    wait_for(lambda: disk.rule.calls > 0, what="the sync of the large message's file")
+    behind = in_the_background(agentd, s, "behind")
+    agentd.api("GET", "/health", expect=200)
+    agentd.api("DELETE", f"/sessions/{s}", expect=200)
+    assert finish(held) == finish(behind) == 404
+    disk.rule.put(hold=0)
+    t = agentd.create("t")["session_id"]
+    agentd.api("POST", f"/sessions/{t}/messages", {"role": "user", "content": large(2)}, expect=201)
+    assert agentd.api("GET", f"/sessions/{t}/messages", expect=200).json[0]["content"] == large(2)
+
+
+# ---- leaving on a full disk ----
+
+
+def test_a_stop_does_not_wait_for_room_on_a_full_disk(agentd, disk):
+    s = agentd.run(["/bin/sleep", "1000"], agent={"on_daemon_stop": "stop"})["session_id"]
+    agentd.wait_session(s, lambda x: x["substate"] == "active")
+    disk.rule.set(f"{agentd.data}/*", calls.WRITE | calls.TRUNCATE | calls.OPEN, error=errno.ENOSPC)
+    begin = time.monotonic()
+    stopped = agentd.stop(seconds=60)
+    assert stopped.returncode == 0, stopped
+    assert time.monotonic() - begin < 30
+    wait_for(lambda: not agentd.own_pids(), what="the end of all processes")
+    disk.heal()
+    agentd.start()
+    agentd.wait_session(s, lambda x: x["status"] == "running" and x["substate"] == "active", what="the agent goes on")

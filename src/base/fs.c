@@ -163,6 +163,20 @@ static int open_parent(int dir_fd, const char *path) {
         return fd < 0 ? errno_neg() : fd;
 }
 
+int fs_sync_folder(const char *path) {
+        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 || fsync(fd) < 0 ? errno_neg() : 0;
+}
+
+int fs_sync_parent(const char *path) {
+        _cleanup_close_ int fd = open_parent(AT_FDCWD, path);
+
+        if (fd < 0)
+                return fd;
+        return fsync(fd) < 0 ? errno_neg() : 0;
+}
+
 /* Writes a fresh file of that name, complete and on disk; removes it again if anything fails. */
 static int write_new_file(int dir_fd, const char *name, const void *data, size_t n, mode_t mode) {
         _cleanup_close_ int fd =

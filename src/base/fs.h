@@ -9,6 +9,10 @@
 
 /* Creates the folder and its missing parents with mode; an existing folder is fine. */
 int fs_mkdir_p(const char *path, mode_t mode);
+/* What was made, renamed or removed in the folder is on disk afterwards. */
+int fs_sync_folder(const char *path);
+/* The same for the folder that holds path. */
+int fs_sync_parent(const char *path);
 /* Whole file, at most max bytes (-E2BIG), NUL-terminated. dir_fd may be AT_FDCWD. */
 int fs_read_file(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_len);
 /* The same for an open file, from where it stands. */

@@ -65,6 +65,15 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void unit_retry_later(AgentUnit *u, int error) {
+        /* A full disk does not keep the daemon from leaving: the row stays open, and the next
+         * daemon finds no process behind it. */
+        if (u->agents->shutting_down && u->has_ended) {
+                log_warning(error, "Leaving without a record of the end of run %016llx",
+                            (unsigned long long) u->run);
+                u->must_end = false;
+                agents_shutdown_check(u->agents);
+                return;
+        }
         log_warning(error, "Cannot record what became of run %016llx; trying again",
                     (unsigned long long) u->run);
         if (u->retry)

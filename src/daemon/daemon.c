@@ -173,6 +173,8 @@ static int daemon_paths(Daemon *d) {
                 if (r < 0)
                         return log_error(r, "Cannot create the folder %s", *f);
         }
+        /* Fails where the folder above is not ours to read; then it was not made by us either. */
+        (void) fs_sync_parent(d->config->data_dir);
         d->log_dir = path_join(d->config->data_dir, "logs");
         d->socket_path = config_socket_path(d->config);
         if (!d->log_dir || !d->socket_path)

@@ -12,9 +12,9 @@
  * A file whose transaction is lost is found again by its name when the same body comes again, else
  * by a sweep.
  *
- * Compression and the file are done on the loop thread: 1 MiB costs 3 to 10 ms, and messages of
- * that size are rare. Handing them to the pool was left for when measuring shows a need, because
- * then appends of one session would have to wait for each other. */
+ * body_store() is for any thread: append.c calls it in a pool when it may take long. A file or
+ * folder that is there already is synced again before anybody relies on it: whoever made it may
+ * have failed at its own sync, or not have come to it yet. */
 
 #include <fcntl.h>
 #include <sodium.h>
@@ -44,6 +44,7 @@ enum {
 
 void body_done(Body *b) {
         buf_done(&b->raw);
+        free(TAKE_PTR(b->packed));
 }
 
 /* ---- the key ---- */
@@ -109,23 +110,12 @@ static int file_path(const SessionManager *m,
         return 0;
 }
 
-static int folder_sync(const char *path) {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        if (fd < 0)
-                return errno_neg();
-        return fsync(fd) < 0 ? errno_neg() : 0;
-}
-
 static int folder_make(const SessionManager *m, const char *dir) {
-        if (access(dir, F_OK) == 0)
-                return 0;
-
         _cleanup_free_ char *parent = path_join(m->data_dir, "bodies");
         int r = parent ? fs_mkdir_p(dir, 0700) : -ENOMEM;
         if (r >= 0)
-                r = folder_sync(parent);
-        return r < 0 ? r : folder_sync(m->data_dir);
+                r = fs_sync_folder(parent);
+        return r < 0 ? r : fs_sync_folder(m->data_dir);
 }
 
 static int file_write(const SessionManager *m,
@@ -138,10 +128,13 @@ static int file_write(const SessionManager *m,
 
         if (r < 0)
                 return r;
-        if (stat(path, &st) == 0 && (size_t) st.st_size == n)
-                return 0; /* renamed into place only when it was whole and synced */
         r = folder_make(m, dir);
-        return r < 0 ? r : fs_write_file_atomic(AT_FDCWD, path, data, n, 0600);
+        if (r < 0)
+                return r;
+        /* renamed into place only when it was whole and synced; its name may not be */
+        if (stat(path, &st) == 0 && (size_t) st.st_size == n)
+                return fs_sync_folder(dir);
+        return fs_write_file_atomic(AT_FDCWD, path, data, n, 0600);
 }
 
 static int file_read(const SessionManager *m,
@@ -156,27 +149,31 @@ static int file_read(const SessionManager *m,
         return r < 0 ? r : fs_read_file(AT_FDCWD, path, BODY_MAX, ret, ret_n);
 }
 
-/* From here until the transaction is over the file must not go: it may be there already, and is
- * then not written again. */
-static int file_claim(SessionTxn *t, const uint8_t key[static HASH_SIZE]) {
+int body_claim(SessionManager *m, const uint8_t key[static HASH_SIZE], uint64_t *ret) {
         uint64_t id = hash_key(key);
-        uintptr_t n = (uintptr_t) map_get(t->manager->body_files, id);
-        int r = map_put(t->manager->body_files, id, (void *) (n + 1));
+        uintptr_t n = (uintptr_t) map_get(m->body_files, id);
+        int r = map_put(m->body_files, id, (void *) (n + 1));
 
         if (r >= 0)
-                t->body_file = id;
+                *ret = id;
         return MIN(r, 0);
 }
 
-void body_file_release(SessionTxn *t) {
-        if (t->body_file == 0)
+void body_unclaim(SessionManager *m, uint64_t *claim) {
+        if (*claim == 0)
                 return;
-        uintptr_t n = (uintptr_t) map_get(t->manager->body_files, t->body_file);
+        uintptr_t n = (uintptr_t) map_get(m->body_files, *claim);
         if (n > 1)
-                (void) map_put(t->manager->body_files, t->body_file, (void *) (n - 1));
+                (void) map_put(m->body_files, *claim, (void *) (n - 1));
         else
-                (void) map_remove(t->manager->body_files, t->body_file);
-        t->body_file = 0;
+                (void) map_remove(m->body_files, *claim);
+        *claim = 0;
+}
+
+bool body_file_is_there(const SessionManager *m, const Body *b) {
+        _cleanup_free_ char *dir = NULL, *path = NULL;
+
+        return file_path(m, b->key, &dir, &path) >= 0 && access(path, F_OK) == 0;
 }
 
 int body_file_remove(SessionManager *m, const uint8_t key[static HASH_SIZE]) {
@@ -225,43 +222,49 @@ static int compress(const Buf *raw, char **ret, size_t *ret_n) {
         return 0;
 }
 
-static int store_large(SessionTxn *t, const Body *b) {
-        _cleanup_free_ char *packed = NULL;
-        const void *data = b->raw.data;
-        size_t n = b->raw.len;
-        int r = 0;
-
-        if (n > PLAIN_MAX)
-                r = compress(&b->raw, &packed, &n);
-        if (r < 0)
-                return r;
-        if (packed)
-                data = packed;
-        bool is_file = n > ROW_MAX && t->manager->data_dir;
-        if (is_file)
-                r = file_claim(t, b->key);
-        if (r >= 0 && is_file)
-                r = file_write(t->manager, b->key, data, n);
-        if (r < 0)
-                return r;
-        int encoding = (is_file ? ENCODING_FILE : ENCODING_RAW) + (packed ? 1 : 0);
-        STORE_ADD(t->store, STATE_BODY_INSERT, STORE_ID(t->next.namespace_id),
-                  STORE_BLOB(b->key, HASH_SIZE), STORE_INT(encoding),
-                  STORE_INT((int64_t) b->raw.len), is_file ? (StoreValue){} : STORE_BLOB(data, n));
-        return 0;
-}
-
-int body_pack(SessionTxn *t, JsonSpan content, JsonSpan calls, Body *ret) {
+int body_pack(JsonSpan content, JsonSpan calls, Body *ret) {
         ret->raw = BUF_INIT(BODY_MAX + 16);
 
         int r = pack_bytes(content, calls, &ret->raw);
+        ret->is_large = ret->raw.len >= INLINE_MAX;
+        return r;
+}
+
+bool body_is_slow(const Body *b) {
+        return b->raw.len > PLAIN_MAX;
+}
+
+static const void *stored_bytes(const Body *b, size_t *ret_n) {
+        *ret_n = b->packed ? b->n_packed : b->raw.len;
+        return b->packed ?: b->raw.data;
+}
+
+int body_store(const SessionManager *m, uint64_t namespace_id, Body *b) {
+        size_t n;
+
+        if (!b->is_large)
+                return 0;
+        body_key(m, namespace_id, &b->raw, b->key);
+        int r = body_is_slow(b) && !b->packed ? compress(&b->raw, &b->packed, &b->n_packed) : 0;
         if (r < 0)
                 return r;
-        ret->is_large = ret->raw.len >= INLINE_MAX;
-        if (!ret->is_large)
-                return 0;
-        body_key(t->manager, t->next.namespace_id, &ret->raw, ret->key);
-        return store_large(t, ret);
+        const void *data = stored_bytes(b, &n);
+        b->is_file = n > ROW_MAX && m->data_dir;
+        return b->is_file ? file_write(m, b->key, data, n) : 0;
+}
+
+int body_add(SessionTxn *t, const Body *b) {
+        int encoding = (b->is_file ? ENCODING_FILE : ENCODING_RAW) + (b->packed ? 1 : 0);
+        int r = b->is_file ? body_claim(t->manager, b->key, &t->body_file) : 0;
+        size_t n;
+        const void *data = stored_bytes(b, &n);
+
+        if (r < 0 || !b->is_large)
+                return r;
+        STORE_ADD(t->store, STATE_BODY_INSERT, STORE_ID(t->next.namespace_id),
+                  STORE_BLOB(b->key, HASH_SIZE), STORE_INT(encoding),
+                  STORE_INT((int64_t) b->raw.len), b->is_file ? (StoreValue){} : STORE_BLOB(data, n));
+        return 0;
 }
 
 /* ---- reading ---- */

@@ -94,6 +94,8 @@ int session_manager_new(SessionManager **ret,
             !m->tokens || !m->run_tokens || (config->data_dir && !m->data_dir))
                 return -ENOMEM;
         int r = manager_sources(m);
+        if (r >= 0)
+                r = appends_open(m);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);
@@ -124,6 +126,7 @@ void session_manager_close(SessionManager *m) {
         if (!m)
                 return;
         OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        m->pool = pool_free(m->pool); /* its messages are submitted by that */
         if (!m->is_closing)
                 void_intents_sweep(m);
         m->is_shutting_down = m->is_closing = true;
@@ -205,6 +208,7 @@ int session_new(SessionManager *m, uint64_t id, Session **ret) {
         s->magic = SESSION_MAGIC;
         s->manager = m;
         s->info.id = id;
+        list_init(&s->appends);
         r = map_put(m->by_id, id, s);
         if (r < 0)
                 return r;
@@ -248,6 +252,7 @@ void session_forget(Session *s, int r) {
         assert(s->inflight == 0);
         s->is_deleting = true;
         ops_abandon(s, r);
+        appends_abandon(s, r);
         tainted_remove(m, s); /* the list may name one that was read again since */
         count_session(m, &s->info, -1);
         map_remove(m->by_id, s->info.id);

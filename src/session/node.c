@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Messages. An append is three statements (the node, the branch's head, the event) and reads
- * nothing: depth and tool calls are counted in the session's info, the jump comes from its jump
- * path. The session's row is not written: what an append changes of a session is read back from the
- * node itself.
+/* Messages, read. (append.c writes them.)
  *
  * A page is found by depth: the nodes wanted are those between two depths on the path to the head,
  * so the first is found by jumps and the rest by parents. Parents lead from new to old and readers
@@ -15,116 +12,6 @@
 
 #define CHUNK 256
 #define BATCH 16 /* parameters of STATE_NODE_SOME */
-
-/* ---- append ---- */
-
-int node_add(SessionTxn *t, uint64_t id, uint64_t run, const char *role, const Body *b, uint64_t jump) {
-        const SessionInfo *i = &t->next;
-
-        STORE_ADD(t->store, STATE_NODE_INSERT, STORE_ID(id), STORE_ID(i->id), STORE_ID(i->head),
-                  STORE_ID(jump), STORE_INT((int64_t) i->message_count),
-                  STORE_INT((int64_t) i->tool_call_count), STORE_ID(run),
-                  STORE_INT((int64_t) t->now), STORE_TEXT(role), STORE_INT(NODE_MESSAGE),
-                  b->is_large ? (StoreValue){} : STORE_BLOB(b->raw.data, b->raw.len),
-                  b->is_large ? STORE_BLOB(b->key, HASH_SIZE) : (StoreValue){});
-        return 0;
-}
-
-static void append_event(SessionTxn *t, uint64_t id, const char *role) {
-        JsonWriter w = txn_event_data(t);
-
-        json_w_kv_id(&w, "node", id);
-        json_w_kv_string(&w, "role", role);
-        json_w_kv_uint(&w, "message_count", t->next.message_count);
-        txn_event(t, EVENT_MESSAGE, &w);
-}
-
-static int append_txn(
-        SessionTxn *t, uint64_t id, uint64_t run, const char *role, JsonSpan content, JsonSpan calls) {
-        _cleanup_(body_done) Body body = {};
-        Session *s = t->session;
-        uint64_t jump;
-        int r = s->jump ? 0 : jump_path_load(s->manager, s->info.head, &s->jump);
-
-        if (r >= 0)
-                r = body_pack(t, content.p ? content : JSON_NULL, calls, &body);
-        if (r < 0)
-                return r;
-        t->next.message_count++;
-        t->next.tool_call_count += calls.p && json_is(calls, JSON_KIND_ARRAY) ? json_count(calls) : 0;
-        r = jump_path_push(s->jump, id, t->next.message_count, &t->jump, &jump);
-        if (r < 0)
-                return r;
-        node_add(t, id, run, role, &body, jump);
-        t->next.head = id;
-        t->next.updated_at = t->now;
-        t->flags |= TXN_BRANCH | TXN_CHANGED;
-        append_event(t, id, role);
-        return 0;
-}
-
-static NodeInfo appended(const SessionTxn *t, uint64_t run, const char *role) {
-        const SessionInfo *old = &t->session->info, *next = &t->next;
-
-        return (NodeInfo){
-                .id = next->head,
-                .parent = old->head,
-                .session = next->id,
-                .run = run,
-                .depth = next->message_count,
-                .tool_calls = next->tool_call_count,
-                .time = t->now,
-                .role = role,
-                .kind = NODE_MESSAGE,
-        };
-}
-
-int session_append_node(Session *s,
-                        uint64_t run,
-                        const char *role,
-                        JsonSpan content,
-                        JsonSpan tool_calls,
-                        NodeInfo *ret,
-                        SessionDoneFn done,
-                        void *userdata) {
-        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
-
-        OBJ_CHECK(s, SESSION_MAGIC);
-        if (s->manager->is_shutting_down)
-                return SESSION_E_SHUTTING_DOWN;
-        int r = session_run_check(s, run);
-        if (r != 0)
-                return r;
-        if (content.n + tool_calls.n > s->manager->config.message_max)
-                return SESSION_E_LIMIT;
-        r = session_txn_new(s->manager, s, &t);
-        if (r < 0)
-                return r;
-        uint64_t id = id_new();
-        r = append_txn(t, id, run, role, content, tool_calls);
-        if (r < 0)
-                return r;
-        NodeInfo node = appended(t, run, role);
-        node.content = content.p ? content : JSON_NULL;
-        node.calls = tool_calls;
-        *ret = node;
-        txn_request_key(t, id);
-        return session_txn_submit(TAKE_PTR(t), id, done, userdata);
-}
-
-int session_append(Session *s,
-                   uint64_t run,
-                   const char *role,
-                   JsonSpan content,
-                   JsonSpan tool_calls,
-                   SessionDoneFn done,
-                   void *userdata) {
-        NodeInfo node;
-
-        return session_append_node(s, run, role, content, tool_calls, &node, done, userdata);
-}
-
-/* ---- reading ---- */
 
 static int emit_row(SessionManager *m, StoreCursor *c, NodeFn fn, void *userdata) {
         _cleanup_free_ char *memory = NULL;

@@ -204,7 +204,11 @@ static int message_rows(PastSession *s, PastNode *n, const PastMessage *m) {
         int r = batch(s->writer, s->id, m->time, m->content.n + m->calls.n, &t);
 
         if (r >= 0)
-                r = body_pack(t, m->content, m->calls, &body);
+                r = body_pack(m->content, m->calls, &body);
+        if (r >= 0)
+                r = body_store(t->manager, t->next.namespace_id, &body);
+        if (r >= 0)
+                r = body_add(t, &body);
         if (r < 0)
                 return r;
         t->next.head = n->parent->id;

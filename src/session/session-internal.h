@@ -14,6 +14,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/obj.h"
+#include "base/pool.h"
 #include "session/session.h"
 #include "session/workspace.h"
 #include "store/schema-state.h"
@@ -53,6 +54,7 @@ struct Session {
         SessionInfo info; /* strings and labels are owned */
         HeapItem timer;
         SessionOp *ops;            /* the first one runs, the others wait */
+        ListLink appends;          /* messages that wait for their body, see append.c */
         OpenRun *open_run;         /* info.run, while that is open */
         JumpPath *jump;            /* of info.head; NULL: not known */
         VarsPending *vars_pending; /* the newest of a ring, see vars.c */
@@ -98,6 +100,7 @@ struct SessionManager {
         char *data_dir;
         const SessionAgentOps *ops;
         void *ops_userdata;
+        Pool *pool; /* for large bodies; NULL: without files, or closing */
 
         Map *by_id, *by_run;
         Session **sorted; /* ascending by id */
@@ -131,7 +134,7 @@ struct SessionManager {
         SessionStats stats;
         const RequestKey *request_key; /* of the call under way; see session_request_key() */
         char files_error[256];         /* of the last workspace that could not be recorded */
-        Map *body_files;      /* first bytes of a key → transactions under way with that file */
+        Map *body_files;      /* first bytes of a key → how many are about to use that file */
         HeapItem sweep_timer; /* see sweep.c */
         uint64_t *dead;       /* branches that the sweep has to look at */
         size_t n_dead, cap_dead;
@@ -289,27 +292,45 @@ void collect_arm(SessionManager *m, usec_t deadline);
 void session_manager_tick(SessionManager *m);
 usec_t monotonic_of(usec_t realtime);
 
+/* ---- append.c ---- */
+
+int appends_open(SessionManager *m);
+/* Tells those that wait r; the session is going away. */
+void appends_abandon(Session *s, int r);
+
 /* ---- body.c ---- */
 
 /* A body as it is stored: kept in the node's row, or in `bodies` under a key. */
 typedef struct Body {
         Buf raw;
-        bool is_large;
+        bool is_large, is_file;
         uint8_t key[HASH_SIZE];
+        char *packed; /* compressed; NULL: as it is */
+        size_t n_packed;
 } Body;
 void body_done(Body *b);
 int body_keys_load(SessionManager *m);
-/* Packs content and calls; large ones add their row to the transaction and write their file. */
-int body_pack(SessionTxn *t, JsonSpan content, JsonSpan calls, Body *ret);
+/* Copies content and calls into *ret, which body_done() frees. */
+int body_pack(JsonSpan content, JsonSpan calls, Body *ret);
+/* Whether body_store() takes so long that it belongs in a pool. */
+bool body_is_slow(const Body *b);
+/* What comes before the transaction: the key, compressing, the file. On any thread, for as long as
+ * the manager is there. */
+int body_store(const SessionManager *m, uint64_t namespace_id, Body *b);
+/* A large one's row, and a claim on its file for as long as the transaction lives. */
+int body_add(SessionTxn *t, const Body *b);
+/* From here until the claim is given back nobody removes that body's file. */
+int body_claim(SessionManager *m, const uint8_t key[static HASH_SIZE], uint64_t *ret);
+/* 0: there is none. */
+void body_unclaim(SessionManager *m, uint64_t *claim);
+bool body_file_is_there(const SessionManager *m, const Body *b);
 /* The raw bytes of a node's row; *memory owns what is not in the cursor. namespace_id 0: not known. */
 int body_load(SessionManager *m, uint64_t namespace_id, StoreCursor *node, char **memory, JsonSpan *ret);
-/* The transaction that uses a body's file is over. */
-void body_file_release(SessionTxn *t);
 /* Removes the file of a body that has no row any more. -EBUSY: a transaction is about to use it again. */
 int body_file_remove(SessionManager *m, const uint8_t key[static HASH_SIZE]);
 int body_unpack(JsonSpan raw, JsonSpan *ret_content, JsonSpan *ret_calls);
 
-/* ---- node.c ---- */
+/* ---- append.c, past.c ---- */
 
 /* The row of a node: session, parent, depth and tool calls are those of t->next (its head,
  * message_count and tool_call_count), the time is t->now. */

@@ -75,7 +75,7 @@ SessionTxn *session_txn_free(SessionTxn *t) {
         if (t->session && !t->is_submitted)
                 strings_free_other(&t->next, &t->session->info);
         store_txn_free(t->store);
-        body_file_release(t);
+        body_unclaim(t->manager, &t->body_file);
         buf_done(&t->json);
         events_free(t->events);
         free(t->new_run);

@@ -89,16 +89,24 @@ static const struct {
 };
 
 static int make_repository(const char *path) {
-        static const char *const folders[] = { "", "refs/heads", "objects/info", "objects/pack" };
+        static const char *const folders[] = { "refs", "refs/heads", "objects", "objects/info",
+                                               "objects/pack" };
         _cleanup_free_ char *head = path_join(path, "HEAD");
 
         if (!head)
                 return -ENOMEM;
         if (access(head, F_OK) == 0)
                 return 0;
+        int made = fs_mkdir_p(path, 0700);
+        if (made >= 0)
+                made = fs_sync_parent(path);
+        if (made < 0)
+                return made;
         ARRAY_FOREACH(folder, folders) {
                 _cleanup_free_ char *p = path_join(path, *folder);
                 int r = p ? fs_mkdir_p(p, 0700) : -ENOMEM;
+                if (r >= 0)
+                        r = fs_sync_parent(p);
                 if (r < 0)
                         return r;
         }
@@ -110,12 +118,6 @@ static int make_repository(const char *path) {
                         return r;
         }
         return 0;
-}
-
-static int sync_folder(const char *path) {
-        _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-        return fd < 0 || fsync(fd) < 0 ? errno_neg() : 0;
 }
 
 /* ---- the queue ---- */
@@ -311,9 +313,12 @@ static int stream_finish(WorkspaceStream *w, uint8_t ret_oid[static WORKSPACE_OI
 static int store_flush(WorkspaceStore *s, uint64_t *ret_n) {
         int r = store_flush_queue(s);
 
+        /* What is relied on may be of an operation that failed at just this sync. */
+        if (r >= 0)
+                r = fs_sync_folder(s->pack_dir);
         /* libgit2 syncs a loose object and the folder it is in, but not the folder of a new folder */
         if (r >= 0 && s->loose_written)
-                r = sync_folder(s->object_dir);
+                r = fs_sync_folder(s->object_dir);
         if (r < 0)
                 return r;
         s->loose_written = false;

@@ -62,6 +62,8 @@ int workspace_manager_new(WorkspaceManager **ret,
                 return -ENOMEM;
         int r = fs_mkdir_p(cache, 0700);
         if (r >= 0)
+                r = fs_sync_folder(m->data_dir);
+        if (r >= 0)
                 r = pool_new(&m->pool, event, THREADS_MAX, WORKSPACE_JOBS_MAX);
         if (r < 0)
                 return r;
