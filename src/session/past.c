@@ -346,8 +346,18 @@ static int state_rows(PastSession *s, const PastState *state, Ids *ret) {
         return r;
 }
 
-static int branch_row(
-        PastSession *s, const char *name, const PastState *state, const Ids *ids, uint64_t *ret) {
+/* Where a branch leaves another: none, if it begins with the conversation. */
+typedef struct Fork {
+        uint64_t node, branch;
+} Fork;
+
+static int branch_row(PastSession *s,
+                      const char *name,
+                      const PastState *state,
+                      const Ids *ids,
+                      const Fork *fork,
+                      uint64_t *ret) {
+        Point origin = { .node = fork->node };
         SessionTxn *t;
         int r = batch(s->writer, s->id, state->time, strlen(name), &t);
 
@@ -356,7 +366,7 @@ static int branch_row(
         t->next.head = ids->node;
         t->next.vars = ids->vars;
         t->next.config = ids->config;
-        *ret = branch_add(t, id_new(), name, NULL, 0);
+        *ret = branch_add(t, id_new(), name, &origin, fork->branch);
         return 0;
 }
 
@@ -367,7 +377,7 @@ int past_session_end(PastSession *s, const PastSessionRow *row, const PastState 
         OBJ_CHECK(s, PAST_SESSION_MAGIC);
         int r = state_rows(s, state, &ids);
         if (r >= 0)
-                r = branch_row(s, "main", state, &ids, &s->branch);
+                r = branch_row(s, "main", state, &ids, &(Fork){}, &s->branch);
         if (r >= 0)
                 r = batch(s->writer, s->id, state->time, strlen(row->name), &t);
         if (r < 0)
@@ -405,8 +415,14 @@ static int checkpoint_branch(PastSession *s,
                 *ret = node ? node->branch : s->branch;
                 return 0;
         }
+        Fork fork = { .branch = s->branch };
+        for (PastNode *n = node; n != &s->root; n = n->parent)
+                if (n->branch) {
+                        fork = (Fork){ n->id, n->branch };
+                        break;
+                }
         id_format(c->id, name + strlen(name));
-        int r = branch_row(s, name, state, ids, ret);
+        int r = branch_row(s, name, state, ids, &fork, ret);
         for (; r >= 0 && node != &s->root && !node->branch; node = node->parent)
                 node->branch = *ret;
         return r;
@@ -429,6 +445,7 @@ int past_checkpoint(PastSession *s, const PastCheckpoint *c, const PastState *st
         STORE_ADD(t->store, STATE_CHECKPOINT_INSERT, STORE_ID(c->id), STORE_ID(s->id),
                   STORE_ID(branch), STORE_ID(ids.node), STORE_ID(ids.vars), STORE_ID(ids.config),
                   STORE_ID(0), (StoreValue){}, STORE_ID(0), STORE_INT(c->kind),
-                  STORE_INT(c->pinned), STORE_TEXT(c->label), STORE_INT((int64_t) c->created_at));
+                  STORE_INT(c->pinned), STORE_TEXT(c->label), STORE_INT((int64_t) c->created_at),
+                  STORE_INT(0), (StoreValue){});
         return 0;
 }
