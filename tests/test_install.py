@@ -97,6 +97,27 @@ def test_sysusers_makes_the_services_user(installed, tmp_path):
     assert entry.split(":")[5] == "/var/lib/agentd"
 
 
+@pytest.mark.skipif(not shutil.which("systemd-tmpfiles") or os.geteuid() != 0, reason="needs systemd-tmpfiles and root")
+def test_root_finds_the_service_by_its_configuration_file(installed, tmp_path):
+    _, prefix = installed
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\n")
+    command = ["systemd-tmpfiles", "--create", f"--root={tmp_path}", str(prefix / "lib/tmpfiles.d/agentd.conf")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    file = tmp_path / "etc/agentd/agentd.conf"
+    said = subprocess.run([prefix / "bin/agentd", "config", "--json", "--config", file], capture_output=True, text=True,
+                          env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)})
+    assert said.returncode == 0, said.stderr
+    for text in ("/var/lib/agentd/state.db", "/run/agentd", f"{file}:3"):
+        assert text in said.stdout, said.stdout
+    # What somebody wrote into it stays.
+    file.write_text("[Daemon]\nPort=1\n")
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert file.read_text() == "[Daemon]\nPort=1\n"
+
+
 def test_uninstall_takes_everything_away(tmp_path_factory):
     root = tmp_path_factory.mktemp("gone")
     for command in (["meson", "install", "-C", BUILD, "--no-rebuild", "--destdir", root], ["ninja", "-C", BUILD, "uninstall"]):

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Under a service manager: what it is told and when, through a NOTIFY_SOCKET of ours."""
+import fcntl
+import http.client
 import os
 import signal
 import socket
+import subprocess
 
 import pytest
 
-from lib.agentd import alive, wait_for
+from lib.agentd import BUILD, alive, wait_for
 
 
 class Manager:
@@ -89,3 +92,49 @@ def test_a_configuration_that_cannot_work_ends_the_service(make_agentd, manager)
     agentd = start(make_agentd, manager, AGENT_RUNTIME_TOKEN="too short")
     assert agentd.process.wait(60) == 1
     assert "AGENT_RUNTIME_TOKEN: expected 16 to 512 printable characters" in agentd.log_text()
+
+
+# ---- sockets that the manager has bound (LISTEN_FDS) ----
+
+def activate(agentd, *sockets):
+    """Starts it with these descriptors at 3 and up, as a socket unit does."""
+    # Away from the numbers that they shall get, then down to them.
+    high = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD, 50) for s in sockets]
+    moves = "".join(f"exec {3 + i}<&{fd} {fd}<&-; " for i, fd in enumerate(high))
+    agentd.process = subprocess.Popen(
+        ["bash", "-c", f'{moves} LISTEN_PID=$$ LISTEN_FDS={len(sockets)} exec "$0" start', BUILD / "agentd"], pass_fds=high,
+        env=agentd.env, stdin=subprocess.DEVNULL, stdout=agentd.log, stderr=agentd.log)
+    for fd in high:
+        os.close(fd)
+    return agentd
+
+
+def test_given_port_is_served_and_the_socket_is_ours(make_agentd):
+    agentd = make_agentd(start=False)
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        port = given.getsockname()[1]
+        activate(agentd, given).wait_ready()
+        assert agentd.port == port
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/health")
+    assert connection.getresponse().status == 200
+
+
+def test_given_unix_socket_is_not_bound_again(make_agentd):
+    agentd = make_agentd(start=False)
+    agentd.socket.parent.mkdir(parents=True)
+    agentd.socket.parent.chmod(0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as given:
+        given.bind(str(agentd.socket))
+        given.listen(16)
+        inode = os.stat(agentd.socket).st_ino
+        activate(agentd, given).wait_ready()
+    assert os.stat(agentd.socket).st_ino == inode
+
+
+def test_what_is_no_listening_socket_is_refused(make_agentd):
+    agentd = make_agentd(start=False)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as given:
+        activate(agentd, given)
+    assert agentd.process.wait(60) == 1
+    assert "descriptor 3 from LISTEN_FDS is no listening stream socket" in agentd.log_text()

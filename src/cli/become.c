@@ -75,18 +75,23 @@ static int take_environment(Cli *c, const User *u) {
                 { "SHELL", u->entry.pw_shell },
         };
 
-        if (!u->has_entry)
-                return 0;
         char **env = strv_copy(environ); /* lives as long as the process */
         if (!env)
                 cli_out_of_memory();
-        ARRAY_FOREACH(v, of_user)
-                if (strv_env_set(&env, v->name, v->value) < 0)
+        for (size_t i = 0; u->has_entry && i < ELEMENTSOF(of_user); i++)
+                if (strv_env_set(&env, of_user[i].name, of_user[i].value) < 0)
                         cli_out_of_memory();
         environ = env;
         config_done(&c->config);
         free(TAKE_PTR(c->socket_path));
         return cli_configure(c);
+}
+
+/* The daemon reads the file that was read here: the user would not look into /etc/agentd. */
+static void keep_file(const Cli *c) {
+        if (c->config.file && access(c->config.file, F_OK) >= 0 &&
+            strv_env_set(&environ, "AGENTD_CONFIG", c->config.file) < 0)
+                cli_out_of_memory();
 }
 
 /* ---- the folders ---- */
@@ -194,6 +199,7 @@ int become_user(Cli *c) {
                 r = give_folders(c, &u);
         if (r != 0)
                 return r;
+        keep_file(c);
         r = drop(&u);
         return r < 0 ? cli_error(c, CLI_FAILURE, "cannot become user %s: %s", name, strerror(-r)) : 0;
 }

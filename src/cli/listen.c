@@ -20,6 +20,7 @@
 #include <sys/un.h>
 
 #include "base/str.h"
+#include "cli/activation.h"
 
 #define BACKLOG     4096
 #define TCP_MAX     (LISTEN_FDS_MAX - 1)
@@ -81,6 +82,8 @@ static uint16_t bound_port(int fd) {
 
         if (getsockname(fd, (struct sockaddr *) &address, &n) < 0)
                 return 0;
+        if (address.ss_family != AF_INET && address.ss_family != AF_INET6)
+                return 0;
         /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): it was filled in as another type */
         return ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *) &address)->sin_port
                                                   : ((struct sockaddr_in6 *) &address)->sin6_port);
@@ -89,6 +92,7 @@ static uint16_t bound_port(int fd) {
 static int open_tcp(Cli *c, Listeners *l) {
         struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
         _cleanup_(addrinfo_freep) struct addrinfo *list = NULL;
+        size_t before = l->n;
         int first_error = 0;
 
         int r = getaddrinfo(c->config.host, NULL, &hints, &list);
@@ -109,7 +113,7 @@ static int open_tcp(Cli *c, Listeners *l) {
                         l->port = bound_port(l->fds[l->n]);
                 l->n++;
         }
-        return l->n > 0 ? 0 : explain(c, first_error ?: -EADDRNOTAVAIL);
+        return l->n > before ? 0 : explain(c, first_error ?: -EADDRNOTAVAIL);
 }
 
 /* Through the folder's descriptor: the temporary name may be too long for a socket's address. */
@@ -148,9 +152,14 @@ static int open_unix(Cli *c, Listeners *l) {
 
 int listeners_open(Cli *c, Listeners *ret) {
         Listeners l = {};
+        Activation given;
 
-        int r = open_tcp(c, &l);
-        if (r == 0)
+        int r = activation_take(c, &l, &given);
+        for (size_t i = 0; i < l.n && l.port == 0; i++)
+                l.port = bound_port(l.fds[i]);
+        if (r == 0 && !given.has_tcp)
+                r = open_tcp(c, &l);
+        if (r == 0 && !given.has_unix)
                 r = open_unix(c, &l);
         if (r != 0) {
                 listeners_done(&l);
@@ -161,6 +170,8 @@ int listeners_open(Cli *c, Listeners *ret) {
 }
 
 int listeners_publish(Cli *c, Listeners *l) {
+        if (!l->unix_temporary)
+                return 0; /* it was given, and is in its place */
         if (rename(l->unix_temporary, c->socket_path) < 0)
                 return cli_error(c, CLI_FAILURE, "cannot put the socket %s in its place: %s",
                                  c->socket_path, strerror(errno));
