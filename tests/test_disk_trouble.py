@@ -115,8 +115,8 @@ class Requests:
     def delete(self):
         return self.post(f"/sessions/{self.gone}", method="DELETE")
 
-    KINDS = ("create", "append_small", "append_row", "append_file", "variable", "memory", "token", "checkpoint", "restore",
-             "fork", "delete")
+    KINDS = ("create", "append_small", "append_row", "append_file", "variable", "memory", "token", "checkpoint",
+             "restore", "fork", "delete")
 
     def prepare(self, kind):
         self.n += 1
@@ -158,8 +158,8 @@ def check_truth(requests, kind, before, files, what):
     newest = max(requests.agentd.api("GET", f"{path}/checkpoints", expect=200).json, key=lambda c: c["created_at"])
     assert newest["kind"] != "manual", (what, newest)
     aside = requests.folder / f"aside{requests.n}"
-    copy = requests.agentd.api("POST", f"{path}/fork", {"checkpoint_id": newest["checkpoint_id"], "workspace": str(aside)},
-                               expect=201).json
+    body = {"checkpoint_id": newest["checkpoint_id"], "workspace": str(aside)}
+    copy = requests.agentd.api("POST", f"{path}/fork", body, expect=201).json
     assert requests.files(aside) == files, f"{what}: files were written over and are lost"
     before_messages = next(s["messages"] for s in before[0] if s["session_id"] == requests.s)
     assert [m["content"] for m in copy["messages"]] == [m["content"] for m in before_messages], what

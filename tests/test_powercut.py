@@ -47,7 +47,8 @@ class Life:
 
     def append(self, text):
         self.messages.append(text)
-        self.ask("message", "POST", f"/sessions/{self.s}/messages", {"role": "user", "content": text}, len(self.messages))
+        body = {"role": "user", "content": text}
+        self.ask("message", "POST", f"/sessions/{self.s}/messages", body, len(self.messages))
 
     def checkpoint(self, i):
         (self.work / "same").write_text("the same\n" * 100)
@@ -105,7 +106,8 @@ def disks(life, moments, seed, cuts=1):
             disk.feed(life.records[at])
             at += 1
         for i in range(cuts):
-            yield moment, disk.after_a_cut(random.Random(f"{seed} {moment} {i}")), f"seed {seed}, record {moment}, cut {i}"
+            dice = random.Random(f"{seed} {moment} {i}")
+            yield moment, disk.after_a_cut(dice), f"seed {seed}, record {moment}, cut {i}"
 
 
 def look_with_sqlite(life, moment, image, folder, what):
@@ -131,7 +133,7 @@ def look_with_sqlite(life, moment, image, folder, what):
             if encoding >= 2:
                 key = key.lower()
                 path = folder / "bodies" / key[:2] / key[2:]
-                assert path.exists() and path.read_bytes() == life.bodies.setdefault(key, path.read_bytes()), (what, path)
+                assert path.exists() and path.read_bytes() == life.bodies[key], (what, path)
     finally:
         db.close()
 
@@ -156,7 +158,7 @@ def test_after_a_power_cut_the_acknowledged_prefix_is_there(life, tmp_path, n, c
         end.feed(r)
     for path, f in end.names.items():
         if path.startswith("bodies/") and f is not None:
-            f.sync(None)
+            f.sync()
             life.bodies["".join(path.split("/")[1:])] = bytes(f.synced)
     assert len(life.bodies) >= 4
     moments, syncs = moments_of(life, n)

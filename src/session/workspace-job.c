@@ -121,11 +121,8 @@ static void job_work(void *userdata) {
                 return;
         o->result.message[0] = '\0';
         j->r = j->run ? operate(j) : collect(j);
-        if (j->r < 0) {
+        if (j->r < 0)
                 workspace_job_explain(j);
-                /* the error's hint sends people to the log, and nobody else keeps this text */
-                log_warning(0, "Workspace: %s", o->result.message);
-        }
         if (o->store_grew)
                 tidy(j);
 }

@@ -16,8 +16,8 @@ FOREVER = 2**63
 _HEAD = struct.Struct("64sQQ")
 _RULE = struct.Struct("128sIiIIQQQQQ")
 _FIELDS = {name: struct.Struct(kind) for name, kind in (
-    ("kinds", "I"), ("error", "i"), ("is_short", "I"), ("hold", "I"), ("delay_usec", "Q"), ("first", "Q"), ("last", "Q"),
-    ("calls", "Q"), ("failures", "Q"))}
+    ("kinds", "I"), ("error", "i"), ("is_short", "I"), ("hold", "I"), ("delay_usec", "Q"), ("first", "Q"),
+    ("last", "Q"), ("calls", "Q"), ("failures", "Q"))}
 _OFFSETS = dict(zip(_FIELDS, (128, 132, 136, 140, 144, 152, 160, 168, 176)))
 
 
@@ -37,7 +37,8 @@ class Rule:
     def set(self, pattern, kinds, error=0, first=1, last=FOREVER, is_short=False, delay=0.0):
         """From here on; the count begins anew. error 0: only counts (and takes `delay` seconds longer)."""
         self.put(kinds=0)
-        _RULE.pack_into(self._memory, self._offset, pattern.encode(), 0, error, is_short, 0, int(delay * 1e6), first, last, 0, 0)
+        _RULE.pack_into(self._memory, self._offset, pattern.encode(), 0, error, is_short, 0, int(delay * 1e6), first,
+                        last, 0, 0)
         self.put(kinds=kinds)
         return self
 

@@ -43,12 +43,10 @@ class File:
             content.extend(bytes(offset + len(data) - len(content)))
         content[offset:offset + len(data)] = data
 
-    def sync(self, whole):
+    def sync(self):
         for change in self.pending:
             self.apply(self.synced, *change)
         self.pending = []
-        if whole:
-            self.synced = bytearray(whole)
 
     def after_a_cut(self, dice):
         if not self.pending:
@@ -108,11 +106,11 @@ class Disk:
             if path == "" or self.names.get(path, ...) is None:  # numbers of inodes are used again
                 self.sync_folder(path)
             elif inode in self.files:
-                self.files[inode].sync(data)
+                self.files[inode].sync()
         elif kind == SYNC_ALL:
             self.syncs += 1
             for f in self.files.values():
-                f.sync(None)
+                f.sync()
             for folder in list(self.pending):
                 self.sync_folder(folder)
 
