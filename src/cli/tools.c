@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-/* `agentd backup` and `agentd restore-backup`: what is done to the data from outside, by the
- * daemon's program in a process of its own that takes this one's place. This program itself never
- * opens a database. */
+/* `agentd backup`, `agentd restore-backup` and `agentd fsck`: what is done to the data from
+ * outside, by the daemon's program in a process of its own that takes this one's place. This
+ * program itself never opens a database. */
 
 #include <stdio.h>
 
@@ -83,5 +83,19 @@ int verb_restore_backup(Cli *c) {
                 return r;
         const char *const args[] = { "--tool=restore-backup", dir, file,
                                      flag(c, "force", "--force"), NULL };
+        return run_tool(c, args);
+}
+
+int verb_fsck(Cli *c) {
+        const char *const args[] = {
+                "--tool=fsck",
+                c->config.db,
+                c->config.memory_db,
+                c->config.data_dir,
+                flag(c, "repair", "--repair"),
+                c->json ? "--json" : "",
+                NULL,
+        };
+
         return run_tool(c, args);
 }

@@ -150,6 +150,11 @@ static const CliOption restore_backup_options[] = {
         {},
 };
 
+static const CliOption fsck_options[] = {
+        { "repair", 0, NULL, "put right what can be; keeps copies" },
+        {},
+};
+
 const Verb verb_table[] = {
         { "start", NULL, "The daemon", "[SESSION]", 0, 1, VERB_CONFIG | VERB_SLOW, start_options,
           "start agentd, or a session that was created",
@@ -187,6 +192,11 @@ const Verb verb_table[] = {
           "All of it is checked before anything is touched. Sessions that were running in\n"
           "it come back as after a power cut.",
           "agentd restore-backup agentd-monday.tar.zst --to ./restored", verb_restore_backup },
+        { "fsck", NULL, "The daemon", "", 0, 0, VERB_SLOW, fsck_options,
+          "check that everything stored is there and is what it says",
+          "Also while agentd runs; a repair wants it stopped. Exit status as of fsck(8):\n"
+          "0 clean, 1 repaired, 4 problems left, 8 could not be checked.",
+          "agentd fsck", verb_fsck },
 
         { "create", NULL, "Sessions", "--name NAME --model MODEL", 0, 0, 0, create_options,
           "create a session without a process", NULL,

@@ -36,6 +36,7 @@ int verb_stop_session(Cli *c);
 int verb_token(Cli *c);
 int verb_backup(Cli *c);
 int verb_restore_backup(Cli *c);
+int verb_fsck(Cli *c);
 int verb_top(Cli *c);
 int verb_tree(Cli *c);
 int verb_variables(Cli *c);

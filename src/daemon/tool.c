@@ -11,7 +11,9 @@
 
 #include "backup/backup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/str.h"
+#include "fsck/fsck.h"
 
 #define PROGRESS_USEC (USEC_PER_SEC / 5)
 
@@ -100,6 +102,58 @@ static int tool_restore(char **args) {
         return EXIT_SUCCESS;
 }
 
+/* ---- fsck; its exit statuses are those of fsck(8) ---- */
+
+enum {
+        FSCK_CLEAN = 0,
+        FSCK_REPAIRED = 1,
+        FSCK_LEFT = 4,
+        FSCK_FAILED = 8,
+};
+
+static void print_problem(const FsckProblem *p, void *userdata) {
+        const bool *repair = userdata;
+
+        (void) printf("%s %s: %s%s%s\n", p->what, p->id, p->text,
+                      !p->repair ? ""
+                      : *repair  ? "; repaired: "
+                                 : "; --repair would: ",
+                      p->repair ? p->repair : "");
+}
+
+static void print_problem_json(const FsckProblem *p, void *userdata) {
+        _cleanup_buf_ Buf b = BUF_INIT((size_t) 1 << 20);
+        JsonWriter w = JSON_WRITER(&b);
+
+        (void) userdata;
+        json_w_object_begin(&w);
+        json_w_kv_string(&w, "what", p->what);
+        json_w_kv_string(&w, "id", p->id);
+        json_w_kv_string(&w, "problem", p->text);
+        json_w_kv_string(&w, "repair", p->repair);
+        json_w_object_end(&w);
+        if (buf_error(&b) == 0)
+                (void) puts(b.data);
+}
+
+static int tool_fsck(char **args) {
+        _cleanup_free_ char *message = NULL;
+        FsckPlaces places = { .state = args[0], .memory = args[1], .data_dir = args[2] };
+        bool repair = has_flag(args + 3, "--repair"), json = has_flag(args + 3, "--json");
+        FsckResult result = {};
+        int r = fsck_run(&places, repair, json ? print_problem_json : print_problem, &repair,
+                         &result, &message);
+
+        if (r < 0) {
+                (void) fail(r, message);
+                return FSCK_FAILED;
+        }
+        if (!json)
+                (void) printf(result.found == 0 ? "clean\n" : "%llu found, %llu left\n",
+                              (unsigned long long) result.found, (unsigned long long) result.left);
+        return result.left > 0 ? FSCK_LEFT : result.found > 0 ? FSCK_REPAIRED : FSCK_CLEAN;
+}
+
 static const struct {
         const char *name;
         size_t n_args; /* at least */
@@ -108,6 +162,7 @@ static const struct {
         { "--tool=backup", 4, tool_backup },
         { "--tool=verify-backup", 1, tool_verify },
         { "--tool=restore-backup", 2, tool_restore },
+        { "--tool=fsck", 3, tool_fsck },
 };
 
 int tool_main(int argc, char **argv) {

@@ -6,5 +6,6 @@
  *   --tool=backup STATE MEMORY DATA FILE [--logs] [--verify]
  *   --tool=verify-backup FILE
  *   --tool=restore-backup DIR FILE [--force]
+ *   --tool=fsck STATE MEMORY DATA [--repair] [--json]
  * Returns the exit status. */
 int tool_main(int argc, char **argv);
