@@ -26,6 +26,7 @@ typedef struct MemoryImport {
         ImportReport *report;
         StoreTxn *txn;
         unsigned n;
+        uint64_t n_entries;
         int error;
 } MemoryImport;
 
@@ -64,6 +65,7 @@ static int put(MemoryImport *m, uint64_t scope, const char *key, JsonSpan value,
 
 /* ---- long term ---- */
 
+/* 1: it was taken over. */
 static int entry_write(MemoryImport *m, StoreCursor *c) {
         const char *key = column_text(c, 0);
         int64_t count = store_int(c, 3);
@@ -87,7 +89,7 @@ static int entry_write(MemoryImport *m, StoreCursor *c) {
         if (r >= 0 && count > 0)
                 STORE_ADD(m->txn, MEMORY_ENTRY_TOUCH, STORE_ID(NAMESPACE_DEFAULT), STORE_INT(0),
                           STORE_TEXT(key), STORE_INT(count));
-        return r;
+        return r < 0 ? r : 1;
 }
 
 static int entry_import(MemoryImport *m, uint64_t row) {
@@ -97,8 +99,11 @@ static int entry_import(MemoryImport *m, uint64_t row) {
 
         if (r >= 0)
                 r = store_next(c);
-        if (r > 0)
-                return entry_write(m, c);
+        if (r > 0) {
+                r = entry_write(m, c);
+                m->n_entries += r > 0;
+                return MIN(r, 0);
+        }
         if (r < 0 && r != -EUCLEAN)
                 return r;
         (void) snprintf(number, sizeof(number), "row %llu", (unsigned long long) row);
@@ -106,14 +111,14 @@ static int entry_import(MemoryImport *m, uint64_t row) {
         return 0;
 }
 
-static int entries_import(MemoryImport *m, uint64_t *ret) {
+static int entries_import(MemoryImport *m) {
         _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
         int r = store_query(m->source, &c, ORIGINAL_LONG_TERM_IDS, NULL, 0);
 
         while (r >= 0 && (r = store_next(c)) > 0) {
                 r = entry_import(m, store_id(c, 0));
-                if (++*ret % PROGRESS_EVERY == 0)
-                        log_notice("Imported %llu memory entries", (unsigned long long) *ret);
+                if (r >= 0 && m->n_entries > 0 && m->n_entries % PROGRESS_EVERY == 0)
+                        log_notice("Imported %llu memory entries", (unsigned long long) m->n_entries);
         }
         return r;
 }
@@ -242,8 +247,7 @@ int import_memory(StoreReader *source, Store *store, ImportReport *report) {
                   .statement = ORIGINAL_CONSOLIDATIONS,
                   .item = consolidation_item },
         };
-        uint64_t n = 0;
-        int r = entries_import(&m, &n);
+        int r = entries_import(&m);
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(lists); i++)
                 r = list_import(&lists[i]);
@@ -251,6 +255,6 @@ int import_memory(StoreReader *source, Store *store, ImportReport *report) {
                 r = batch_send(&m);
         store_txn_free(m.txn);
         if (r >= 0)
-                log_notice("Imported %llu memory entries", (unsigned long long) n);
+                log_notice("Imported %llu memory entries", (unsigned long long) m.n_entries);
         return r;
 }
