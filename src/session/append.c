@@ -138,7 +138,6 @@ static Append *append_free(Append *a) {
         free(a);
         return NULL;
 }
-DEFINE_CLEANUP(Append *, append_free);
 
 static void fail(Append *a, int r) {
         SessionDoneFn done = a->done;
