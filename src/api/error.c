@@ -197,6 +197,13 @@ static bool is_about_files(const ApiCall *c, int r) {
         return false;
 }
 
+/* The client's own name of the request. */
+static const char *client_id(const HttpRequest *req) {
+        const char *id = http_header(req, "X-Request-Id");
+
+        return id && strlen(id) <= 128 && !str_has_control(id, strlen(id)) ? id : "no X-Request-Id";
+}
+
 /* What was compared with If-Match is not there any more. */
 static bool is_lost_race(const ApiCall *c, int r) {
         return r == -ESTALE && (c->route->flags & ROUTE_TAGGED) && http_header(c->req, "If-Match");
@@ -219,8 +226,9 @@ void api_fail_result(ApiCall *c, int r) {
         }
         ErrorId id = r < 0 ? errno_error(r) : ERROR_INTERNAL;
         if (id == ERROR_INTERNAL)
-                log_error(r, "Request %llu: %s failed",
-                          (unsigned long long) http_request_number(c->req), c->route->name);
+                log_error(r, "Request %llu (%s): %s failed",
+                          (unsigned long long) http_request_number(c->req), client_id(c->req),
+                          c->route->name);
         if (id == ERROR_INTERNAL || id == ERROR_STORE_FAILED)
                 api_fail_request(c->req, id, r < 0 ? strerror(-r) : "unknown condition", NULL);
         else
