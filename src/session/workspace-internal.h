@@ -152,6 +152,10 @@ typedef enum WorkspaceReadCondition {
         WORKSPACE_READ_TOO_LARGE,
 } WorkspaceReadCondition;
 
+/* What an errno says about one path: a condition, or -errno for what concerns more than it (no
+ * memory, no descriptors). */
+int workspace_read_condition(int error);
+
 /* Stores the blob of a regular file and fills e's oid and times; size_max in bytes. A file that
  * changes under our hands is read twice; then what was read stands and e is racy. Positive:
  * WorkspaceReadCondition. */

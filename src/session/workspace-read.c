@@ -54,8 +54,7 @@ static bool is_racy(const WorkspaceEntry *e, int64_t read_at_nsec) {
         return e->ctime_ns + (coarse ? GRAIN_COARSE_NSEC : GRAIN_NSEC) >= read_at_nsec;
 }
 
-/* Errors that concern this path only become conditions. */
-static int read_condition(int error) {
+int workspace_read_condition(int error) {
         switch (error) {
         case ENOENT:
         case ELOOP:
@@ -97,7 +96,7 @@ static int store_from_memory(const WorkspaceReader *rd, int fd, WorkspaceEntry *
                 return -ENOMEM;
         ssize_t k = read_up_to(fd, data, n);
         if (k < 0)
-                return read_condition((int) -k);
+                return workspace_read_condition((int) -k);
         int r = rd->module->write(rd->store, WORKSPACE_OBJECT_BLOB, data, (size_t) k, e->oid);
         e->size_bytes = (uint64_t) k;
         return r;
@@ -111,7 +110,7 @@ static int copy_to_stream(const WorkspaceReader *rd, int fd, WorkspaceStream *w,
         while (left > 0) {
                 ssize_t k = read_up_to(fd, data, MIN((size_t) left, STREAM_STEP));
                 if (k < 0)
-                        return read_condition((int) -k);
+                        return workspace_read_condition((int) -k);
                 if (k == 0)
                         return WORKSPACE_READ_CHANGING;
                 int r = rd->module->stream_write(w, data, (size_t) k);
@@ -143,7 +142,7 @@ static int read_once(
         struct stat st;
 
         if (lseek(fd, 0, SEEK_SET) < 0 || fstat(fd, &st) < 0)
-                return read_condition(errno);
+                return workspace_read_condition(errno);
         if (!S_ISREG(st.st_mode))
                 return WORKSPACE_READ_GONE;
         workspace_entry_set_stat(e, &st);
@@ -156,7 +155,7 @@ static int read_once(
         if (r != 0)
                 return r;
         if (fstat(fd, &st) < 0)
-                return read_condition(errno);
+                return workspace_read_condition(errno);
         after = *e;
         workspace_entry_set_stat(&after, &st);
         *ret_steady = e->size_bytes == size_before && workspace_entry_same_stat(e, &after);
@@ -176,7 +175,7 @@ int workspace_read_file(const WorkspaceReader *rd,
         _cleanup_close_ int fd =
                 openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
         if (fd < 0)
-                return read_condition(errno);
+                return workspace_read_condition(errno);
         for (unsigned attempt = 0; attempt < 2 && !steady; attempt++) {
                 r = read_once(rd, fd, size_max, e, &steady);
                 if (r != 0 && r != WORKSPACE_READ_CHANGING)
@@ -191,7 +190,7 @@ int workspace_read_link(const WorkspaceReader *rd, int dir_fd, const char *name,
         ssize_t n = readlinkat(dir_fd, name, target, sizeof(target));
 
         if (n < 0)
-                return errno == EINVAL ? (int) WORKSPACE_READ_GONE : read_condition(errno);
+                return errno == EINVAL ? (int) WORKSPACE_READ_GONE : workspace_read_condition(errno);
         e->racy = is_racy(e, read_at_nsec);
         return rd->module->write(rd->store, WORKSPACE_OBJECT_BLOB, target, (size_t) n, e->oid);
 }

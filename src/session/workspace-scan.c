@@ -202,8 +202,11 @@ static int look_at(Scan *s, const Place *at) {
         const char *path = at->path->data;
         struct stat st;
 
-        if (fstatat(at->fd, path + at->path_length, &st, AT_SYMLINK_NOFOLLOW) < 0)
-                return errno == ENOENT ? 0 : add_skip(s, at, WORKSPACE_SKIP_UNREADABLE);
+        if (fstatat(at->fd, path + at->path_length, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+                int r = workspace_read_condition(errno);
+                return r == WORKSPACE_READ_UNREADABLE ? add_skip(s, at, WORKSPACE_SKIP_UNREADABLE)
+                                                      : MIN(r, 0);
+        }
 
         bool ignored = at->pending->all_ignored ||
                        workspace_ignore_match(at->ignore, path, S_ISDIR(st.st_mode));
