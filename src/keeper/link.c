@@ -175,7 +175,7 @@ void keeper_link_flush(Keeper *k) {
                         break;
                 sent(k, &item);
         }
-        if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM)
+        if (keeper_msg_is_later(r))
                 l->writable = false;
         /* Any other error: the other side is gone, which its hang-up will tell. */
         if (!l->writable || reading != !l->pend_refused)
@@ -319,7 +319,7 @@ void keeper_link_event(Keeper *k, uint32_t events) {
                 size_t n_fds = 0;
                 int r = keeper_msg_recv(l->fd, &msg, fds, ELEMENTSOF(fds), &n_fds);
 
-                if (r == -EAGAIN)
+                if (keeper_msg_is_later(r))
                         return;
                 if (r == -EBADMSG)
                         (void) log_error(r, "message from the daemon refused");

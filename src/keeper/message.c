@@ -43,6 +43,10 @@ int keeper_msg_send(int fd, const KeeperMsg *msg, const int *fds, size_t n_fds) 
         return 0;
 }
 
+bool keeper_msg_is_later(int r) {
+        return r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS;
+}
+
 static size_t take_fds(struct msghdr *header, int fds[static KEEPER_MSG_FDS_MAX]) {
         size_t n = 0;
 

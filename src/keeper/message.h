@@ -19,4 +19,9 @@ int keeper_msg_send(int fd, const KeeperMsg *msg, const int *fds, size_t n_fds);
  * to the caller. */
 int keeper_msg_recv(int fd, KeeperMsg *ret, int *ret_fds, size_t max_fds, size_t *ret_n_fds);
 
+/* True if a send or receive that ended so can be repeated later, and nothing was lost: the socket
+ * is full or empty, or the kernel is short of memory. Everything else but -EBADMSG is the end of
+ * the connection. */
+bool keeper_msg_is_later(int r);
+
 void keeper_fds_close(int *fds, size_t n_fds);

@@ -57,15 +57,11 @@ static int packet_queue(KeeperLink *l, const KeeperMsg *msg, const int *fds, siz
         return sd_event_source_set_io_events(l->source, EPOLLIN | EPOLLOUT);
 }
 
-/* Every error but a full socket is the keeper's death, which reading will tell. */
-static bool is_full(int r) {
-        return r == -EAGAIN || r == -ENOBUFS || r == -ETOOMANYREFS;
-}
-
 static void flush_queue(KeeperLink *l) {
         while (!list_is_empty(&l->out)) {
                 LinkPacket *p = LIST_ENTRY(l->out.next, LinkPacket, link);
-                if (is_full(keeper_msg_send(l->fd, &p->msg, p->fds, p->n_fds)))
+                /* Any other error is the keeper's death, which reading will tell. */
+                if (keeper_msg_is_later(keeper_msg_send(l->fd, &p->msg, p->fds, p->n_fds)))
                         return;
                 list_remove(&p->link);
                 packet_free(p);
@@ -80,7 +76,7 @@ int link_send(SupManager *m, const KeeperMsg *msg, const int *fds, size_t n_fds)
                 return -ENOTCONN;
         if (list_is_empty(&l->out)) {
                 int r = keeper_msg_send(l->fd, msg, fds, n_fds);
-                if (!is_full(r))
+                if (!keeper_msg_is_later(r))
                         return r;
         }
         return packet_queue(l, msg, fds, n_fds);
@@ -193,7 +189,7 @@ static int on_link(sd_event_source *source, int fd, uint32_t revents, void *user
                 KeeperMsg msg;
 
                 int r = keeper_msg_recv(m->link.fd, &msg, fds, ELEMENTSOF(fds), &n_fds);
-                if (r == -EAGAIN)
+                if (keeper_msg_is_later(r))
                         break;
                 if (r == -EBADMSG) {
                         log_debug("Malformed packet from the keeper");
