@@ -61,6 +61,7 @@ typedef struct KeeperOutput {
         bool watched;    /* in the inner epoll: there may be writers */
         uint64_t offset; /* of the log: its size */
         uint64_t gap;    /* lost bytes that have no record yet */
+        bool unrecorded; /* the log has bytes that the index does not know */
 } KeeperOutput;
 
 typedef struct KeeperRun {
@@ -110,6 +111,7 @@ typedef struct Keeper {
         KeeperRun *runs;
         unsigned max_runs, n_used, high; /* high: no run above */
         unsigned n_pending;              /* runs with a report pending */
+        bool index_behind;               /* some index did not take a record */
 
         KeeperLink link;
         KeeperDaemon daemon;
@@ -199,6 +201,8 @@ void keeper_exits_save(Keeper *k);
 int keeper_output_open(Keeper *k, KeeperRun *r, const int *fds, bool adopting);
 /* Moves at most one turn's worth. */
 void keeper_output_turn(Keeper *k, KeeperRun *r, unsigned stream);
+/* Writes the records that an index did not take (k->index_behind). */
+void keeper_output_record(Keeper *k);
 /* Moves what is in the FIFOs now. */
 void keeper_output_drain(Keeper *k, KeeperRun *r);
 void keeper_output_close(Keeper *k, KeeperRun *r);

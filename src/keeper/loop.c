@@ -16,6 +16,7 @@
 
 #define EVENTS_MAX        16
 #define OUTPUT_EVENTS_MAX 8
+#define RECORD_USEC       USEC_PER_SEC /* between two tries to write what an index did not take */
 
 uint64_t keeper_key_pack(KeeperKey key) {
         return (uint64_t) key.source << 56 | (uint64_t) (key.stream & 1) << 55 |
@@ -101,9 +102,11 @@ static void dispatch(Keeper *k, KeeperKey key, uint32_t events) {
 }
 
 /* Milliseconds, rounded up: a timer that fires early would spin until it is due. */
-static int wait_msec(const Keeper *k) {
+static int wait_msec(const Keeper *k, usec_t record_at) {
         usec_t deadline = MIN(keeper_daemon_deadline(k), keeper_watchdog_deadline(k)), now;
 
+        if (k->index_behind)
+                deadline = MIN(deadline, record_at);
         if (deadline == USEC_INFINITY)
                 return -1;
         now = clock_monotonic();
@@ -121,16 +124,22 @@ static bool may_leave(const Keeper *k) {
 }
 
 int keeper_loop(Keeper *k) {
+        usec_t record_at = 0;
+
         while (!may_leave(k)) {
                 struct epoll_event events[EVENTS_MAX];
                 int n;
 
-                n = epoll_wait(k->epoll, events, EVENTS_MAX, wait_msec(k));
+                n = epoll_wait(k->epoll, events, EVENTS_MAX, wait_msec(k, record_at));
                 if (n < 0 && errno != EINTR)
                         return log_error(errno, "waiting for events failed");
                 for (int i = 0; i < n; i++)
                         dispatch(k, keeper_key_unpack(events[i].data.u64), events[i].events);
                 keeper_watchdog_tick(k, clock_monotonic());
+                if (k->index_behind && clock_monotonic() >= record_at) {
+                        keeper_output_record(k);
+                        record_at = clock_monotonic() + RECORD_USEC;
+                }
                 keeper_daemon_tick(k, clock_monotonic());
                 keeper_link_flush(k);
         }

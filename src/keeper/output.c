@@ -11,7 +11,10 @@
  * and a gap record says how many, as soon as the index takes it. The pipe's other end is open
  * read-write in the agent, so EOF never comes while the tree lives; afterwards the FIFO hangs up,
  * and is no longer polled (it would be ready for ever), but still drained at FREE, for what may
- * have come in between. */
+ * have come in between.
+ *
+ * A record that the index does not take now is written later, once a second: without it nobody
+ * would see the last lines of an agent that has fallen silent. */
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -36,16 +39,35 @@ static bool put_record(KeeperRun *r, uint64_t end) {
         return true;
 }
 
-static void put_gap(KeeperRun *r, unsigned stream) {
+static void put_gap(Keeper *k, KeeperRun *r, unsigned stream) {
         KeeperOutput *o = &r->out[stream];
 
         if (o->gap > 0 &&
             put_record(r, o->gap | KEEPER_INDEX_GAP | (stream ? KEEPER_INDEX_STREAM_ERR : 0)))
                 o->gap = 0;
+        k->index_behind |= o->gap > 0;
 }
 
-static void put_end(KeeperRun *r, unsigned stream) {
-        (void) put_record(r, r->out[stream].offset | (stream ? KEEPER_INDEX_STREAM_ERR : 0));
+static void put_end(Keeper *k, KeeperRun *r, unsigned stream) {
+        KeeperOutput *o = &r->out[stream];
+
+        o->unrecorded = !put_record(r, o->offset | (stream ? KEEPER_INDEX_STREAM_ERR : 0));
+        k->index_behind |= o->unrecorded;
+}
+
+static void put_missing(Keeper *k, KeeperRun *r) {
+        for (unsigned stream = 0; r->index_fd >= 0 && stream < 2; stream++) {
+                put_gap(k, r, stream);
+                if (r->out[stream].unrecorded)
+                        put_end(k, r, stream);
+        }
+}
+
+void keeper_output_record(Keeper *k) {
+        k->index_behind = false;
+        for (unsigned i = 0; i < k->high; i++)
+                if (k->runs[i].used)
+                        put_missing(k, &k->runs[i]);
 }
 
 static int file_size(int fd, uint64_t *ret) {
@@ -68,7 +90,7 @@ static int open_stream(Keeper *k, KeeperRun *r, unsigned stream, bool adopting) 
         if (ret < 0)
                 return ret;
         if (adopting && o->offset > 0)
-                put_end(r, stream);
+                put_end(k, r, stream);
         key.stream = stream;
         ret = keeper_watch(k->outputs, o->fifo, EPOLLIN, key);
         o->watched = ret >= 0;
@@ -107,7 +129,7 @@ static ssize_t drop(Keeper *k, KeeperRun *r, unsigned stream, int error) {
                 (void) log_warning(error, "run %016lx: output is lost", (unsigned long) r->slot.run);
         o->gap += (uint64_t) n;
         r->slot.dropped_bytes += (uint64_t) n;
-        put_gap(r, stream);
+        put_gap(k, r, stream);
         return n;
 }
 
@@ -120,11 +142,12 @@ static ssize_t move_piece(Keeper *k, KeeperRun *r, unsigned stream) {
         n = splice(o->fifo, NULL, o->log, &offset, PIECE_BYTES, SPLICE_F_NONBLOCK);
         if (n > 0) {
                 o->offset += (uint64_t) n;
-                put_gap(r, stream);
-                put_end(r, stream);
+                put_gap(k, r, stream);
+                put_end(k, r, stream);
                 return n;
         }
-        if (n == 0 || errno == EAGAIN)
+        /* No memory is no fault of the file: the bytes stay in the pipe for the next turn. */
+        if (n == 0 || errno == EAGAIN || errno == ENOMEM)
                 return n == 0 ? 0 : -EAGAIN;
         if (errno == EINTR)
                 return -EINTR;
@@ -158,11 +181,9 @@ void keeper_output_turn(Keeper *k, KeeperRun *r, unsigned stream) {
 }
 
 void keeper_output_drain(Keeper *k, KeeperRun *r) {
-        for (unsigned stream = 0; stream < 2; stream++) {
+        for (unsigned stream = 0; stream < 2; stream++)
                 move(k, r, stream, DRAIN_BYTES);
-                if (r->index_fd >= 0)
-                        put_gap(r, stream);
-        }
+        put_missing(k, r);
 }
 
 void keeper_output_close(Keeper *k, KeeperRun *r) {
