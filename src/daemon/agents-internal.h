@@ -24,6 +24,7 @@ struct Agents {
         void *terminate_userdata;
         void (*shutdown_done)(unsigned kept, void *userdata);
         void *shutdown_userdata;
+        int not_found; /* why runs of before could not be looked for, or 0 */
 };
 
 typedef struct AgentUnit {
@@ -35,7 +36,8 @@ typedef struct AgentUnit {
         usec_t started_at;
         bool has_started, has_ended; /* what is still to be committed */
         bool commit_under_way;
-        bool must_end; /* part of the shutdown */
+        bool must_end;  /* part of the shutdown */
+        bool was_short; /* it did not begin because the daemon had no memory or descriptor for it */
         SupIdentity identity;
         SupExit end;
         char reason[512]; /* of the end, if more is to be said than sup says */

@@ -156,6 +156,11 @@ static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
         end->restarts = state.restarts;
         end->start_window = state.window_start;
         end->start_count = state.window_count;
+        if (u->was_short) {
+                end->next = RUN_NEXT_BACKOFF;
+                end->restart_at = clock_realtime() + RETRY_USEC;
+                return;
+        }
         if (goes_on_at_once(u)) {
                 end->next = RUN_NEXT_BACKOFF;
                 end->restart_at = clock_realtime();
@@ -341,6 +346,11 @@ static int unit_start(AgentUnit *u, Session *s, const char *token) {
         return sup_run_start(u->agents->sup, &params, &u->sup);
 }
 
+/* Ours and of the moment: no end that a unit's policy could mean. */
+static bool is_shortage(int error) {
+        return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -ENOBUFS;
+}
+
 static void unit_fail(AgentUnit *u, SupResult result, const char *what, int error) {
         u->end = (SupExit){
                 .result = result,
@@ -349,8 +359,31 @@ static void unit_fail(AgentUnit *u, SupResult result, const char *what, int erro
         };
         (void) snprintf(u->end.reason, sizeof(u->end.reason), "%s: %s", what,
                         strerror(error < 0 ? -error : error));
+        u->was_short = is_shortage(error);
         u->has_ended = true;
         unit_commit(u);
+}
+
+/* There is not even a unit that could tell it. */
+static void start_again_later(Session *s, uint64_t run, int error) {
+        const SessionInfo *info = session_info(s);
+        RunEnd end = {
+                .result = SUP_RESULT_EXEC,
+                .exit_code = -1,
+                .time = clock_realtime(),
+                .reason = "could not be started: the daemon is out of memory",
+                .next = RUN_NEXT_BACKOFF,
+                .restart_at = clock_realtime() + RETRY_USEC,
+                .restarts = info->restarts,
+                .start_window = info->start_window,
+                .start_count = info->start_count,
+        };
+
+        (void) log_error(error, "Cannot start run %016llx", (unsigned long long) run);
+        int r = session_run_ended(s, run, &end, NULL, NULL);
+        if (r < 0)
+                (void) log_error(r, "Cannot record what became of run %016llx",
+                                 (unsigned long long) run);
 }
 
 static void on_session_start(Session *s, uint64_t run, const char *token, void *userdata) {
@@ -359,7 +392,7 @@ static void on_session_start(Session *s, uint64_t run, const char *token, void *
 
         int r = agent_unit_new(a, s, run, &u);
         if (r < 0) {
-                log_error(r, "Cannot start run %016llx", (unsigned long long) run);
+                start_again_later(s, run, r);
                 return;
         }
         r = unit_start(u, s, token);
@@ -453,11 +486,20 @@ void agents_found(Session *s, const RunInfo *run, void *userdata) {
                 r = unit_expect(u, s, run);
         if (r >= 0)
                 return;
+        if (is_shortage(r)) {
+                a->not_found = r;
+                agent_unit_free(u);
+                return;
+        }
         log_error(r, "Cannot look for run %016llx of session %s", (unsigned long long) run->id,
                   session_info(s)->name);
         /* sup ends what it was not told to expect; the session must not wait for it for ever. */
         if (u)
                 unit_fail(u, SUP_RESULT_LOST, "cannot be supervised any more", r);
+}
+
+int agents_found_all(const Agents *a) {
+        return a->not_found;
 }
 
 /* ---- object ---- */

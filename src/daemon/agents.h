@@ -30,6 +30,9 @@ extern const SupOps agents_sup_ops;              /* userdata: Agents */
 
 /* Called for each run that the store says is open (session_manager_load()). */
 void agents_found(Session *s, const RunInfo *run, void *userdata);
+/* After the last: 0, or why some could not be looked for (no memory, no descriptors). The daemon
+ * must not go on then: their processes would be taken for nobody's. */
+int agents_found_all(const Agents *a);
 
 void agents_on_keeper_ready(Agents *a, void (*fn)(pid_t keeper, void *userdata), void *userdata);
 void agents_on_terminate(Agents *a, void (*fn)(void *userdata), void *userdata);

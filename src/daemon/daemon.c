@@ -414,6 +414,8 @@ int daemon_new(Daemon **ret, const DaemonArgs *args) {
         agents_connect(d->agents, d->sessions, d->sup);
         r = session_manager_load(d->sessions, agents_found, d->agents);
         if (r >= 0)
+                r = agents_found_all(d->agents);
+        if (r >= 0)
                 r = session_daemon_started(d->sessions, AGENTD_VERSION, agents_count(d->agents));
         if (r < 0)
                 return log_error(r, "Cannot read the sessions");
