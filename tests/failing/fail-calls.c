@@ -12,8 +12,8 @@
  * daemon can be looked at. A child between fork and exec counts for its parent. The stack is kept
  * as addresses within the module that made the call; addr2line makes names of them.
  *
- * Not in the table is what cannot fail as it is used, such as writing to an eventfd: nobody could
- * do anything about it.
+ * Not in the table is what cannot fail as it is used, such as writing to an eventfd or waiting with
+ * WNOHANG: nobody could do anything about it.
  *
  * A debugger or seccomp-unotify was rejected: both are slow, see no allocations, and change the
  * timing. */
@@ -41,7 +41,6 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/timerfd.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define FRAMES 24
@@ -245,8 +244,6 @@ CALL(int, kill, (pid_t pid, int signo), (pid, signo), -1, EPERM)
 CALL(pid_t, fork, (void), (), -1, EAGAIN, ENOMEM)
 CALL(int, fexecve, (int fd, char *const *argv, char *const *env), (fd, argv, env), -1, ENOMEM, EACCES)
 CALL(int, execv, (const char *path, char *const *argv), (path, argv), -1, ENOMEM, EACCES)
-CALL(int, waitid, (idtype_t type, id_t id, siginfo_t *info, int options), (type, id, info, options), -1, EINTR)
-CALL(pid_t, waitpid, (pid_t pid, int *status, int options), (pid, status, options), -1, EINTR)
 CALL(int, setrlimit64, (__rlimit_resource_t what, const struct rlimit64 *limit), (what, limit), -1, EPERM)
 CALL(DIR *, opendir, (const char *path), (path), NULL, EMFILE, ENOMEM)
 CALL(DIR *, fdopendir, (int fd), (fd), NULL, ENOMEM)
