@@ -362,6 +362,14 @@ def test_sessions_are_found_by_what_is_known_of_them(agentd):
     assert agentd.api("GET", "/sessions?namespace=nowhere", expect=404).json["code"] == "namespace_not_found"
 
 
+def test_one_of_many_deletions_at_once_is_the_one(agentd):
+    s = new(agentd)
+    for n in range(20):
+        cp = checkpoint(agentd, s)
+        gone = load.send_all(agentd, [load.request("DELETE", f"/sessions/{s}/checkpoints/{cp}")] * 16, connections=16)
+        assert gone == {200: 1, 404: 15}, f"round {n}"
+
+
 def test_a_page_of_any_length_comes_whole(agentd):
     s = new(agentd)
     takes = [load.request("POST", f"/sessions/{s}/checkpoints?label={'x' * 200}")] * 1200

@@ -193,10 +193,18 @@ void api_checkpoint_create(ApiCall *c) {
                                             in->label.s, on_checkpoint, c));
 }
 
+/* -ESTALE: it was there when the request came, and deleted by another one before this one's commit. */
+static void fail_change(ApiCall *c, int r) {
+        api_fail_result(c, r == -ESTALE ? SESSION_E_NO_CHECKPOINT : r);
+}
+
 static void on_patched(int r, Session *s, uint64_t id, void *userdata) {
         ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
 
-        on_checkpoint(r, s, api_id(((const InputCheckpoint *) c->in)->cp), userdata);
+        if (r != 0)
+                fail_change(c, r);
+        else
+                on_checkpoint(r, s, api_id(((const InputCheckpoint *) c->in)->cp), userdata);
 }
 
 /* What If-Match was compared with, copied for the call. */
@@ -259,7 +267,7 @@ static void on_deleted(int r, Session *s, uint64_t id, void *userdata) {
         ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
 
         if (r != 0)
-                api_fail_result(c, r);
+                fail_change(c, r);
         else
                 api_reply_status(c, "deleted");
 }
