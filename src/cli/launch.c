@@ -36,31 +36,37 @@ static const char *helper_dir(Cli *c, const char *program_dir) {
         return cli_text(c, "%.*s%s", (int) (n - bin), program_dir, AGENTD_HELPER_DIR);
 }
 
-int find_program(Cli *c, const char *name, char **ret) {
+int program_find(Cli *c, const char *name, char **ret, const char **ret_helpers) {
         _cleanup_free_ char *dir = NULL, *path = NULL;
 
         if (path_of_program_dir(&dir) >= 0)
                 path = path_join(dir, name);
-        const char *helpers = helper_dir(c, dir ?: "");
-        if (path && access(path, X_OK) >= 0) {
-                *ret = TAKE_PTR(path);
-                return 0;
+        *ret_helpers = helper_dir(c, dir ?: "");
+        if (!path || access(path, X_OK) < 0) {
+                free(path);
+                path = path_join(*ret_helpers, name);
         }
-        free(path);
-        path = path_join(helpers, name);
         if (!path || access(path, X_OK) < 0)
-                return cli_error(c, CLI_FAILURE,
-                                 "%s is neither beside this program nor in %s; is agentd installed?",
-                                 name, helpers);
+                return -ENOENT;
         *ret = TAKE_PTR(path);
         return 0;
 }
 
-static uint64_t max_runs(const DaemonConfig *config) {
+int find_program(Cli *c, const char *name, char **ret) {
+        const char *helpers;
+
+        if (program_find(c, name, ret, &helpers) < 0)
+                return cli_error(c, CLI_FAILURE,
+                                 "%s is neither beside this program nor in %s; is agentd installed?",
+                                 name, helpers);
+        return 0;
+}
+
+uint64_t launch_max_runs(uint64_t wanted) {
         struct rlimit limit;
 
-        if (config->max_runs > 0)
-                return config->max_runs;
+        if (wanted > 0)
+                return wanted;
         if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_max == RLIM_INFINITY)
                 return RUNS_MAX_AUTO;
         rlim_t spare = limit.rlim_max > KEEPER_FDS ? limit.rlim_max - KEEPER_FDS : 0;
@@ -115,7 +121,8 @@ int launch_prepare(Cli *c, const Listeners *l, Launch *ret) {
                 return r;
         if (strv_extend(&argv, "agentd-keeper") < 0 ||
             strv_extendf(&argv, "--runtime=%s", c->config.runtime_dir) < 0 ||
-            strv_extendf(&argv, "--max-runs=%llu", (unsigned long long) max_runs(&c->config)) < 0 ||
+            strv_extendf(&argv, "--max-runs=%llu",
+                         (unsigned long long) launch_max_runs(c->config.max_runs)) < 0 ||
             strv_extendf(&argv, "--listen-fds=%zu", l->n) < 0 ||
             strv_extendf(&argv, "--daemon=%s", daemon) < 0 || strv_extend(&argv, "--") < 0 ||
             add_daemon_arguments(c, &argv) < 0 || make_environment(c, &env) < 0)

@@ -15,6 +15,10 @@ typedef struct Launch {
 
 /* A helper program, beside this one or where it is installed; or says that it is missing. */
 int find_program(Cli *c, const char *name, char **ret);
+/* A program of ours: beside this one, or in the helpers' folder, which is named in any case. -ENOENT. */
+int program_find(Cli *c, const char *name, char **ret, const char **ret_helpers);
+/* How many agents may be alive at once: what is wanted, or for 0 what the limit of open files allows. */
+uint64_t launch_max_runs(uint64_t wanted);
 /* Finds the helper programs and writes the keeper's command line. */
 int launch_prepare(Cli *c, const Listeners *l, Launch *ret);
 void launch_done(Launch *l);

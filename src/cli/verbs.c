@@ -178,6 +178,11 @@ const Verb verb_table[] = {
           "As `agentd start` would find it here and now. Options win over the\n"
           "environment, that over agentd.conf.d/*.conf, those over agentd.conf.",
           "agentd config --check ./agentd.conf", verb_config },
+        { "doctor", NULL, "The daemon", "", 0, 0, VERB_CONFIG, NULL,
+          "look for what is wrong here and say what to do",
+          "Programs, daemon, port, folders, kernel, cgroups, limits, clock. It changes\n"
+          "nothing. Exit status 1 if something failed. -q: only what is not ok.",
+          "agentd doctor", verb_doctor },
         { "token", NULL, "The daemon", "create|list|revoke [TOKEN]", 1, 2, 0, token_options,
           "make, list and revoke API tokens", "The secret is printed once and is stored nowhere.",
           "agentd token create --scope read --expires 30d", verb_token },

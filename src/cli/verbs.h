@@ -13,6 +13,7 @@ int verb_config(Cli *c);
 int verb_create(Cli *c);
 int verb_delete(Cli *c);
 int verb_diff(Cli *c);
+int verb_doctor(Cli *c);
 int verb_events(Cli *c);
 int verb_fork(Cli *c);
 int verb_help(Cli *c);

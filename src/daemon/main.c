@@ -127,6 +127,8 @@ int main(int argc, char **argv) {
         _cleanup_(arguments_done) Arguments arguments = {};
         sigset_t mask;
 
+        if (argc == 2 && streq(argv[1], "--version"))
+                return puts("agentd-daemon " AGENTD_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         log_open("agentd", LOG_LEVEL_INFO);
         (void) umask(077);
         (void) prctl(PR_SET_DUMPABLE, 0); /* secrets in memory */

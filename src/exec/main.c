@@ -16,6 +16,7 @@
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -168,6 +169,8 @@ int main(int argc, char **argv) {
         ExecJob job = {};
         int r;
 
+        if (argc == 2 && streq(argv[1], "--version"))
+                return puts("agentd-exec " AGENTD_VERSION) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         /* What we were started with is the user's, and no agent's to read. exec() undoes it. */
         (void) prctl(PR_SET_DUMPABLE, 0);
         /* Executed by descriptor, our name would be a number in ps. */
