@@ -77,6 +77,8 @@ static int exchange(Cli *c, const char *method, const char *path, const char *bo
         int r = ask_client(c, &client);
         if (r != 0)
                 return r;
+        Progress progress;
+        progress_begin(&progress, c, client);
         http_client_set_key(client, has_key ? key : NULL);
         for (unsigned i = 0; i < TRIES; i++) {
                 if (i > 0)
@@ -86,6 +88,7 @@ static int exchange(Cli *c, const char *method, const char *path, const char *bo
                         break;
         }
         http_client_set_key(client, NULL);
+        progress_end(&progress);
         return r < 0 ? ask_no_answer(c, r) : 0;
 }
 

@@ -35,6 +35,17 @@ char *refusal_text(Cli *c, long status, const char *body, size_t n, int *ret_exi
 /* Appends ?name=value or &name=value, escaped; nothing if value is NULL. */
 void query_add(Buf *path, const char *name, const char *value);
 
+/* A line on a terminal while an answer takes its time; of verbs that may. */
+typedef struct Progress {
+        Cli *cli;
+        HttpClient *client;
+        usec_t from; /* monotonic */
+        bool drawn;
+} Progress;
+void progress_begin(Progress *p, Cli *c, HttpClient *client);
+void progress_draw(void *userdata); /* a Progress */
+void progress_end(Progress *p);
+
 typedef struct SessionRef {
         char *id, *name, *status;
 } SessionRef;

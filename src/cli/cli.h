@@ -28,12 +28,20 @@ typedef struct CliOption {
         char letter;       /* 0: none */
         const char *value; /* what stands for its value in the help; NULL: a switch */
         const char *doc;
+        const char *values; /* all that may stand for it: "a|b", behind "…" others may; NULL:
+                               `value` if it has a '|', else anything */
 } CliOption;
+/* As said above; NULL: anything. */
+const char *option_values(const CliOption *o);
+/* The n-th word of such a list into buf; false behind the last. */
+#define OPTION_WORD_SIZE 32
+bool option_word(const char *values, size_t n, char buf[static OPTION_WORD_SIZE]);
 
 enum {
         VERB_COMMAND = 1 << 0, /* the first argument begins a command line: no options behind it */
         VERB_CONFIG = 1 << 1,  /* takes every option of the daemon's configuration */
         VERB_SLOW = 1 << 2,    /* the answer may take as long as an agent's end */
+        VERB_HIDDEN = 1 << 3,  /* for programs: in no list */
 };
 
 typedef struct Verb {
@@ -72,6 +80,7 @@ struct Cli {
         bool json, quiet, wide, names; /* --json, -q, -o wide, -o name */
         bool colour, terminal;         /* of stdout */
         usec_t now;                    /* realtime at the start: one command, one "now" */
+        char *progress;                /* "3 of 20": where a command of many requests is, or NULL */
 
         DaemonConfig config;
         char *socket_path;  /* NULL: by TCP */

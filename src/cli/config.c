@@ -48,11 +48,21 @@ static void print_table(Cli *c, JsonSpan config) {
         table_done(&t);
 }
 
+static void print_names(Cli *c, JsonSpan config) {
+        JsonIter it = json_iter(json_get(config, "keys"));
+        JsonSpan key;
+
+        while (json_next(&it, NULL, &key))
+                (void) puts(cli_member(c, key, "variable"));
+}
+
 static int print_config(Cli *c, JsonSpan config) {
         JsonSpan error = json_get(config, "error");
 
         if (c->json)
                 cli_print_json(config);
+        else if (c->quiet || c->names)
+                print_names(c, config);
         else
                 print_table(c, config);
         if (json_is(error, JSON_KIND_STRING))

@@ -104,6 +104,8 @@ void help_print(void) {
                 const Verb *v = &verb_table[i];
                 char left[64];
 
+                if (v->flags & VERB_HIDDEN)
+                        continue;
                 if (!streq(group, v->group))
                         (void) printf("\n%s:\n", v->group);
                 group = v->group;

@@ -9,10 +9,11 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 
-/* One list of a session: its JSON, its ids (--quiet), or a table of rows made by add(). */
+/* One list of a session: its JSON, its ids (--quiet), its names (-o name), or a table of rows made by add(). */
 static int show_list(Cli *c,
                      const char *what,
                      const char *id_member,
+                     const char *name_member,
                      const char *head,
                      void (*add)(Cli *c, Table *t, JsonSpan item)) {
         _cleanup_buf_ Buf buf = {};
@@ -30,9 +31,9 @@ static int show_list(Cli *c,
                 return 0;
         }
         JsonIter it = json_iter(list);
-        if (c->quiet) {
+        if (c->quiet || c->names) {
                 while (json_next(&it, NULL, &item))
-                        (void) puts(cli_member(c, item, id_member));
+                        (void) puts(cli_member(c, item, c->names ? name_member : id_member));
                 return 0;
         }
         table_init(&t, c, head);
@@ -85,7 +86,7 @@ static void add_checkpoint(Cli *c, Table *t, JsonSpan cp) {
 }
 
 int verb_checkpoints(Cli *c) {
-        return show_list(c, "checkpoints", "checkpoint_id",
+        return show_list(c, "checkpoints", "checkpoint_id", "label",
                          "ID|LABEL|KIND|TAKEN|>MESSAGES|PINNED|FILES", add_checkpoint);
 }
 
@@ -110,8 +111,8 @@ static void add_branch(Cli *c, Table *t, JsonSpan b) {
 }
 
 int verb_branches(Cli *c) {
-        return show_list(c, "branches", "branch_id", "ID|NAME|CURRENT|>MESSAGES|CREATED|FROM",
-                         add_branch);
+        return show_list(c, "branches", "branch_id", "name",
+                         "ID|NAME|CURRENT|>MESSAGES|CREATED|FROM", add_branch);
 }
 
 static char *run_end(Cli *c, JsonSpan run) {
@@ -148,6 +149,6 @@ static void add_run(Cli *c, Table *t, JsonSpan run) {
 }
 
 int verb_runs(Cli *c) {
-        return show_list(c, "runs", "run_id", ">#|ID|STATE|>PID|STARTED|>LASTED|RESULT|REASON",
-                         add_run);
+        return show_list(c, "runs", "run_id", "number",
+                         ">#|ID|STATE|>PID|STARTED|>LASTED|RESULT|REASON", add_run);
 }

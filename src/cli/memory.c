@@ -26,18 +26,20 @@ static int memory_list(Cli *c, Buf *path) {
         JsonSpan item;
         Table t;
 
+        bool keys = !c->json && (c->quiet || c->names);
+
         query_add(path, "prefix", cli_option(c, "prefix"));
-        query_add(path, "details", c->quiet ? NULL : "1");
+        query_add(path, "details", keys ? NULL : "1");
         int r = ask(c, "GET", path->data, NULL, &reply);
         if (r != 0)
                 return r;
-        JsonSpan list = json_get(reply.json, c->quiet ? "keys" : "entries");
+        JsonSpan list = json_get(reply.json, keys ? "keys" : "entries");
         if (c->json || !json_is(list, JSON_KIND_ARRAY)) {
                 cli_print_json(reply.json);
                 return 0;
         }
         JsonIter it = json_iter(list);
-        if (c->quiet) {
+        if (keys) {
                 while (json_next(&it, NULL, &item))
                         (void) puts(cli_value(c, item));
                 return 0;

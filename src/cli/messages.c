@@ -88,6 +88,11 @@ int verb_messages(Cli *c) {
                 return 0;
         }
         JsonIter it = json_iter(reply.json);
+        if (c->quiet || c->names) {
+                while (json_is(reply.json, JSON_KIND_ARRAY) && json_next(&it, NULL, &m))
+                        (void) puts(cli_member(c, m, c->names ? "role" : "id"));
+                return 0;
+        }
         while (json_is(reply.json, JSON_KIND_ARRAY) && json_next(&it, NULL, &m))
                 print_message(c, m);
         return 0;
@@ -134,6 +139,8 @@ int verb_send(Cli *c) {
                 return r;
         if (c->json)
                 cli_print_json(reply.json);
+        else if (c->quiet)
+                (void) puts(cli_member(c, reply.json, "id"));
         cli_say(c, "message %s was added to %s", cli_member(c, reply.json, "id"), s.name);
         return 0;
 }

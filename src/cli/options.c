@@ -18,6 +18,7 @@ const CliOption global_options[] = {
         { "json", 0, NULL, "print the API's JSON" },
         { "output", 'o', "wide|name|json", "all columns, only names, or JSON" },
         { "quiet", 'q', NULL, "print less: only ids of what is listed or made" },
+        { "color", 0, "always|never|auto", "colours; auto (default): on a terminal" },
         { "host", 0, "HOST", "reach the daemon by TCP at this address" },
         { "port", 0, "PORT", "reach the daemon by TCP at this port" },
         { "config", 0, "FILE", "the daemon of this agentd.conf" },
@@ -31,7 +32,23 @@ const CliOption global_options[] = {
 typedef struct Found {
         const char *name;
         bool takes_value;
+        const char *values; /* NULL: any */
 } Found;
+
+const char *option_values(const CliOption *o) {
+        return o->values ? o->values : o->value && strchr(o->value, '|') ? o->value : NULL;
+}
+
+bool option_word(const char *values, size_t n, char buf[static OPTION_WORD_SIZE]) {
+        for (; n > 0 && values; n--)
+                values = (values = strchr(values, '|')) ? values + 1 : NULL;
+        if (!values)
+                return false;
+        size_t length = MIN(strcspn(values, "|"), (size_t) OPTION_WORD_SIZE - 1);
+        memcpy(buf, values, length);
+        buf[length] = '\0';
+        return true;
+}
 
 static bool find_in(const CliOption *options, const char *name, size_t n, char letter, Found *ret) {
         for (const CliOption *o = options; o && o->name; o++) {
@@ -39,7 +56,7 @@ static bool find_in(const CliOption *options, const char *name, size_t n, char l
                                    : strncmp(o->name, name, n) == 0 && o->name[n] == '\0';
                 if (!same)
                         continue;
-                *ret = (Found){ o->name, o->value != NULL };
+                *ret = (Found){ o->name, o->value != NULL, option_values(o) };
                 return true;
         }
         return false;
@@ -57,7 +74,7 @@ static bool find(const Verb *v, const char *name, size_t n, char letter, Found *
                 const char *option = config_table[i].option;
                 if (!option || strncmp(option + 2, name, n) != 0 || option[2 + n] != '\0')
                         continue;
-                *ret = (Found){ option + 2, true };
+                *ret = (Found){ option + 2, true, NULL };
                 return true;
         }
         return false;
@@ -86,6 +103,25 @@ static int unknown_option(Cli *c, const char *word, size_t n) {
         return cli_usage(c, "unknown option --%s", name ? name : word);
 }
 
+/* A word that is none of those that may stand there, with the nearest that may. */
+static int check_value(Cli *c, const Found *o, const char *value) {
+        char words[16][OPTION_WORD_SIZE];
+        const char *names[ELEMENTSOF(words)];
+        size_t n = 0;
+
+        if (!o->values)
+                return 0;
+        for (; n < ELEMENTSOF(words) && option_word(o->values, n, words[n]); n++) {
+                names[n] = words[n];
+                if (streq(words[n], value) || streq(words[n], "…"))
+                        return 0;
+        }
+        const char *nearest = str_nearest(value, names, n);
+        if (nearest)
+                return cli_usage(c, "--%s %s: did you mean '%s'?", o->name, value, nearest);
+        return cli_usage(c, "--%s %s: one of %s is expected", o->name, value, o->values);
+}
+
 static void add_value(Cli *c, const char *name, const char *value) {
         CliValue *values = reallocarray(c->values, c->n_values + 1, sizeof(*values));
 
@@ -107,8 +143,9 @@ static int parse_long(Cli *c, char **argv, size_t *i) {
                 return cli_usage(c, "--%s takes no value", o.name);
         if (o.takes_value && !value && !argv[*i + 1])
                 return cli_usage(c, "--%s needs a value", o.name);
-        add_value(c, o.name, !o.takes_value ? NULL : value ? value + 1 : argv[++*i]);
-        return 0;
+        const char *text = !o.takes_value ? NULL : value ? value + 1 : argv[++*i];
+        add_value(c, o.name, text);
+        return text ? check_value(c, &o, text) : 0;
 }
 
 /* argv[*i] is "-abc", "-n10" or "-n" with the value behind it. */
@@ -126,7 +163,7 @@ static int parse_short(Cli *c, char **argv, size_t *i) {
                 if (!value)
                         return cli_usage(c, "-%c needs a value", *p);
                 add_value(c, o.name, value);
-                return 0;
+                return check_value(c, &o, value);
         }
         return 0;
 }
@@ -139,6 +176,8 @@ static int set_verb(Cli *c, const char *word) {
         if (c->verb)
                 return 0;
         for (size_t i = 0; i < verb_table_size; i++) {
+                if (verb_table[i].flags & VERB_HIDDEN)
+                        continue;
                 names[n++] = verb_table[i].name;
                 if (verb_table[i].alias)
                         names[n++] = verb_table[i].alias;
@@ -158,16 +197,27 @@ int cli_unknown_action(Cli *c, const char *word, const char *const *actions, siz
         return cli_usage(c, "`agentd %s %s` is unknown", c->verb->name, word);
 }
 
-static int check_output(Cli *c) {
+/* The option, then the two variables of most programs (no-color.org, bixense.com/clicolors), then
+ * the terminal. */
+static void set_colour(Cli *c) {
+        const char *option = cli_option(c, "color"), *force = getenv("CLICOLOR_FORCE"),
+                   *wanted = getenv("CLICOLOR");
+
+        if (option && !streq(option, "auto"))
+                c->colour = streq(option, "always");
+        else if (str_isempty(getenv("NO_COLOR")) && !str_isempty(force) && !streq(force, "0"))
+                c->colour = true;
+        else if (wanted && streq(wanted, "0"))
+                c->colour = false;
+}
+
+static void set_output(Cli *c) {
         const char *output = cli_option(c, "output");
 
         c->json = cli_option(c, "json") || (output && streq(output, "json"));
         c->quiet = cli_option(c, "quiet") != NULL;
         c->wide = output && streq(output, "wide");
         c->names = output && streq(output, "name");
-        if (output && !c->wide && !c->names && !streq(output, "json"))
-                return cli_usage(c, "-o %s: wide, name or json is expected", output);
-        return 0;
 }
 
 static int check_arguments(Cli *c) {
@@ -176,7 +226,9 @@ static int check_arguments(Cli *c) {
         if (c->n_args > c->verb->max_args)
                 return cli_usage(c, "`agentd %s` does not take the argument '%s'", c->verb->name,
                                  c->args[c->verb->max_args]);
-        return check_output(c);
+        set_output(c);
+        set_colour(c);
+        return 0;
 }
 
 int cli_parse(Cli *c, int argc, char **argv, bool *ret_help) {

@@ -8,8 +8,11 @@
 
 #include "base/str.h"
 #include "cli/ask.h"
+#include "cli/probe.h"
 
 #define PATH_MAX_BYTES ((size_t) 64 * 1024)
+#define NAMES_MAX      1000
+#define SUGGEST_USEC   (2 * USEC_PER_SEC)
 
 static int ambiguous(Cli *c, const char *ref, JsonSpan list) {
         Buf b = BUF_INIT(PATH_MAX_BYTES);
@@ -22,6 +25,27 @@ static int ambiguous(Cli *c, const char *ref, JsonSpan list) {
                                   cli_member(c, s, "status"));
         return cli_error(c, CLI_USAGE, "'%s' may mean %zu sessions, name one by its id: %s", ref,
                          json_count(list), cli_take(c, &b));
+}
+
+/* The nearest of the names there are, of the first thousand: more would be slow and hardly better. */
+static int not_found(Cli *c, const char *ref) {
+        _cleanup_reply_ Reply reply = {};
+        const char *names[NAMES_MAX];
+        size_t n = 0;
+        JsonSpan s;
+
+        if (probe(c, "/sessions?limit=1000", SUGGEST_USEC, &reply) >= 0 &&
+            json_is(reply.json, JSON_KIND_ARRAY)) {
+                JsonIter it = json_iter(reply.json);
+                while (n < NAMES_MAX && json_next(&it, NULL, &s))
+                        names[n++] = cli_member(c, s, "name");
+        }
+        const char *nearest = str_nearest(ref, names, n);
+        if (nearest)
+                return cli_error(c, CLI_NOT_FOUND, "there is no session '%s', did you mean '%s'?",
+                                 ref, nearest);
+        return cli_error(c, CLI_NOT_FOUND,
+                         "there is no session '%s'; `agentd list` shows the sessions", ref);
 }
 
 int ask_session(Cli *c, const char *ref, SessionRef *ret) {
@@ -38,8 +62,7 @@ int ask_session(Cli *c, const char *ref, SessionRef *ret) {
                 return r;
         size_t n = json_is(reply.json, JSON_KIND_ARRAY) ? json_count(reply.json) : 0;
         if (n == 0)
-                return cli_error(c, CLI_NOT_FOUND,
-                                 "there is no session '%s'; `agentd list` shows the sessions", ref);
+                return not_found(c, ref);
         if (n > 1)
                 return ambiguous(c, ref, reply.json);
         JsonIter it = json_iter(reply.json);
@@ -83,6 +106,10 @@ void say_session(Cli *c, JsonSpan session, bool is_new) {
                 return;
         }
         const char *id = cli_member(c, session, "session_id");
+        if (c->names) {
+                cli_say(c, "%s", cli_member(c, session, "name"));
+                return;
+        }
         if (is_new && c->quiet) {
                 c->quiet = false;
                 cli_say(c, "%s", id);

@@ -3,6 +3,11 @@
 /* Verbs that send one request about one session and say what the session is then. Those that do
  * more have files of their own. */
 
+#include <ctype.h>
+#include <signal.h>
+#include <strings.h>
+
+#include "base/signal-name.h"
 #include "base/str.h"
 #include "cli/ask.h"
 #include "cli/body.h"
@@ -60,12 +65,34 @@ int verb_resume(Cli *c) {
         return r == 0 ? ask_session_start(c, "resume", body_text(&b)) : r;
 }
 
+static int unknown_signal(Cli *c, const char *word) {
+        const char *names[SIGNAL_MAX], *rest = strncasecmp(word, "SIG", 3) == 0 ? word + 3 : word;
+        char *upper = cli_text(c, "%s", rest);
+        size_t n = 0;
+
+        for (char *p = upper; *p; p++)
+                *p = (char) toupper((unsigned char) *p);
+        for (int i = 1; i < SIGNAL_MAX; i++)
+                if (sigabbrev_np(i))
+                        names[n++] = sigabbrev_np(i);
+        const char *nearest = str_nearest(upper, names, n);
+        if (nearest)
+                return cli_usage(c, "-s %s: there is no such signal, did you mean %s?", word,
+                                 nearest);
+        return cli_usage(
+                c, "-s %s: there is no such signal; a name such as TERM or a number is expected",
+                word);
+}
+
 int verb_kill(Cli *c) {
         _cleanup_body_ Body b;
         _cleanup_reply_ Reply reply = {};
         const char *signal = cli_option(c, "signal");
         SessionRef s;
 
+        int signo;
+        if (signal && signal_from_string(signal, &signo) < 0)
+                return unknown_signal(c, signal);
         body_begin(&b);
         body_option(c, &b, "signal", "signal");
         int r = ask_session(c, c->args[0], &s);
@@ -84,6 +111,7 @@ int verb_delete(Cli *c) {
                 _cleanup_reply_ Reply reply = {};
                 SessionRef s;
 
+                c->progress = cli_text(c, "%zu of %zu", i + 1, c->n_args);
                 int r = ask_session(c, c->args[i], &s);
                 if (r == 0)
                         r = ask(c, "DELETE",

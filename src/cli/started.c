@@ -73,7 +73,7 @@ int ask_started(Cli *c, const char *id, bool is_new) {
         bool again = streq(substate, "backoff");
         if (again || streq(cli_member(c, s, "status"), "error"))
                 return ended_at_once(c, s, again);
-        if (c->json || c->quiet || !streq(substate, "active"))
+        if (c->json || c->quiet || c->names || !streq(substate, "active"))
                 say_session(c, s, is_new);
         else
                 cli_say(c, "%s (%s) is %s", cli_member(c, s, "name"), cli_member(c, s, "session_id"),

@@ -57,15 +57,18 @@ static int stop_sessions(Cli *c, const char *status) {
         if (r != 0)
                 return r;
         JsonIter it = json_iter(list);
-        while (json_next(&it, NULL, &s)) {
+        size_t n = json_count(list);
+        for (size_t i = 1; json_next(&it, NULL, &s); i++) {
                 _cleanup_reply_ Reply reply = {};
 
+                c->progress = cli_text(c, "%zu of %zu: %s", i, n, cli_member(c, s, "name"));
                 r = ask(c, "POST", cli_text(c, "/sessions/%s/stop", cli_member(c, s, "session_id")),
                         NULL, &reply);
                 if (r != 0)
                         return r;
                 cli_say(c, "%s is stopped", cli_member(c, s, "name"));
         }
+        c->progress = NULL;
         return 0;
 }
 

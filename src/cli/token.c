@@ -49,6 +49,11 @@ static int token_list(Cli *c) {
                 return 0;
         }
         JsonIter it = json_iter(list);
+        if (c->quiet || c->names) {
+                while (json_next(&it, NULL, &item))
+                        (void) puts(cli_member(c, item, c->names ? "name" : "token_id"));
+                return 0;
+        }
         table_init(&t, c, "ID|NAME|NAMESPACE|SCOPE|CREATED|EXPIRES");
         while (json_next(&it, NULL, &item)) {
                 const char *expires = cli_ago(c, cli_time(item, "expires_at"));

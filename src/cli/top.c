@@ -257,8 +257,7 @@ int verb_top(Cli *c) {
         usec_t every_usec = TOP_EVERY_USEC;
         TopSort sort = by ? top_sort_from_string(by) : TOP_BY_CPU;
 
-        if (sort < 0)
-                return cli_usage(c, "--sort %s: cpu, memory or name is expected", by);
+        assert(sort >= 0); /* the option has no other words */
         if (delay && (clock_parse_span(delay, &every_usec) < 0 ||
                       every_usec < 100 * USEC_PER_MSEC || every_usec > USEC_PER_DAY))
                 return cli_usage(c, "--delay %s: a time from 100ms to 1d is expected", delay);

@@ -32,6 +32,12 @@ static int list_variables(Cli *c, const char *path) {
                 return 0;
         }
         JsonSpan all = json_get(reply.json, "variables");
+        if (c->quiet || c->names) {
+                JsonIter names = json_iter(all);
+                while (json_is(all, JSON_KIND_OBJECT) && json_next(&names, &key, &value))
+                        (void) puts(cli_value(c, key));
+                return 0;
+        }
         table_init(&t, c, "NAME|VALUE");
         if (json_is(all, JSON_KIND_OBJECT)) {
                 JsonIter it = json_iter(all);

@@ -9,6 +9,9 @@
 
 #define ANY ((size_t) -1)
 
+#define STATUSES "created|running|paused|stopped|error|archived"
+#define RESTARTS "no|on-success|on-failure|on-abnormal|always"
+
 static const CliOption start_options[] = {
         { "detach", 'd', NULL, "start in the background, return when it is ready" },
         {},
@@ -38,7 +41,8 @@ static const CliOption run_options[] = {
         { "system-prompt", 0, "TEXT", "the system prompt" },
         { "tools", 0, "TOOL", "a tool it may use; once for each" },
         { "workspace", 'w', "DIR", "run there, record its files in checkpoints" },
-        { "restart", 0, "POLICY", "no, on-success, on-failure (default), on-abnormal, always" },
+        { "restart", 0, "POLICY", "no, on-success, on-failure (default), on-abnormal, always",
+          RESTARTS },
         { "exec-resume", 0, "COMMAND", "what to run instead when it is started again" },
         { "env", 'e', "NAME=VALUE", "an environment variable; once for each" },
         { "property", 'p', "KEY=VALUE", "any key of a unit, such as restart_sec=5s" },
@@ -74,7 +78,7 @@ static const CliOption delete_options[] = {
 };
 static const CliOption list_options[] = {
         { "all", 'a', NULL, "archived sessions too" },
-        { "status", 0, "STATUS", "created, running, paused, stopped, error or archived" },
+        { "status", 0, "STATUS", "created, running, paused, stopped, error or archived", STATUSES },
         { "name", 0, "NAME", "only sessions of this name" },
         { "label", 0, "KEY[=VALUE]", "only sessions with this label" },
         { "namespace", 0, "NAME", "only this namespace" },
@@ -113,7 +117,8 @@ static const CliOption diff_options[] = {
         {},
 };
 static const CliOption send_options[] = {
-        { "role", 0, "ROLE", "user (default), assistant, system, tool" },
+        { "role", 0, "ROLE", "user (default), assistant, system, tool",
+          "user|assistant|system|tool|…" },
         {},
 };
 static const CliOption checkpoint_options[] = {
@@ -292,6 +297,13 @@ const Verb verb_table[] = {
           "agentd memory set preference '{\"theme\": \"dark\"}'", verb_memory },
         { "help", NULL, "Write", "[VERB]", 0, 1, 0, NULL, "show this help, or that of a verb", NULL,
           "agentd help run", verb_help },
+        { "completion", NULL, "Write", "bash|zsh|fish", 1, 1, 0, NULL,
+          "print what makes a shell complete agentd's words",
+          "bash: . <(agentd completion bash)      zsh: . <(agentd completion zsh)\n"
+          "fish: agentd completion fish | source  An installed agentd needs none of these.",
+          "agentd completion bash", verb_completion },
+        { "__complete", NULL, "Write", "-- WORD…", 1, ANY, VERB_COMMAND | VERB_HIDDEN, NULL,
+          "say what may stand at the cursor", NULL, "agentd __complete -- status ''", verb_complete },
 };
 const size_t verb_table_size = ELEMENTSOF(verb_table);
 

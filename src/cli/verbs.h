@@ -9,6 +9,8 @@ int verb_archive(Cli *c);
 int verb_branches(Cli *c);
 int verb_checkpoint(Cli *c);
 int verb_checkpoints(Cli *c);
+int verb_complete(Cli *c);
+int verb_completion(Cli *c);
 int verb_config(Cli *c);
 int verb_create(Cli *c);
 int verb_delete(Cli *c);

@@ -19,12 +19,15 @@
 #define CLIENT_MAGIC         0x4e4c4348u
 #define RESPONSE_MAX         ((size_t) 256 * 1024 * 1024)
 #define CONNECT_TIMEOUT_MSEC 10000L
+#define WAIT_MSEC            100
 
 struct HttpClient {
         uint32_t magic;
         CURL *curl;
         char *base_url; /* without a slash at its end */
         char *authorization;
+        void (*on_wait)(void *userdata); /* or NULL */
+        void *on_wait_userdata;
         const char *key; /* of the request that follows */
 };
 
@@ -188,6 +191,31 @@ void http_curl_method(CURL *curl, const char *method, const char *body) {
         (void) curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, method);
 }
 
+/* curl's own loop calls its progress function once a second only, so this is the same with a
+ * shorter wait. */
+static CURLcode perform_watched(HttpClient *c) {
+        CURLM *multi = curl_multi_init();
+        CURLcode code = CURLE_OUT_OF_MEMORY;
+        const CURLMsg *msg;
+        int running = 1, left;
+
+        if (!multi || curl_multi_add_handle(multi, c->curl) != CURLM_OK)
+                goto finish;
+        while (running > 0 && curl_multi_perform(multi, &running) == CURLM_OK) {
+                if (running == 0 || curl_multi_poll(multi, NULL, 0, WAIT_MSEC, NULL) != CURLM_OK)
+                        break;
+                c->on_wait(c->on_wait_userdata);
+        }
+        msg = curl_multi_info_read(multi, &left);
+        if (msg && msg->msg == CURLMSG_DONE)
+                code = msg->data.result;
+        (void) curl_multi_remove_handle(multi, c->curl);
+finish:
+        if (multi)
+                (void) curl_multi_cleanup(multi);
+        return code;
+}
+
 static int perform(Exchange *x,
                    const char *method,
                    const char *path,
@@ -206,7 +234,7 @@ static int perform(Exchange *x,
         (void) curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_data);
         (void) curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, x);
 
-        CURLcode code = curl_easy_perform(c->curl);
+        CURLcode code = c->on_wait ? perform_watched(c) : curl_easy_perform(c->curl);
         (void) curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
         if (x->result != 0)
                 return x->result;
@@ -254,6 +282,12 @@ static int append_body(long status, const char *data, size_t n, void *userdata) 
         HttpResponse *response = userdata;
 
         return buf_append(&response->body, data, n);
+}
+
+void http_client_on_wait(HttpClient *c, void (*fn)(void *userdata), void *userdata) {
+        OBJ_CHECK(c, CLIENT_MAGIC);
+        c->on_wait = fn;
+        c->on_wait_userdata = userdata;
 }
 
 void http_client_set_key(HttpClient *c, const char *key) {

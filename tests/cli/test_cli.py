@@ -20,7 +20,8 @@ ID = re.compile(r"\b[0-9a-f]{16}\b")
 
 VERBS = ["start", "stop", "status", "version", "config", "doctor", "token", "create", "run", "restart", "pause",
          "resume", "stop-session", "kill", "fork", "restore", "archive", "delete", "list", "top", "show", "logs", "events",
-         "messages", "checkpoints", "branches", "diff", "tree", "runs", "send", "checkpoint", "variables", "memory", "help"]
+         "messages", "checkpoints", "branches", "diff", "tree", "runs", "send", "checkpoint", "variables", "memory", "help",
+         "completion"]
 
 
 @pytest.fixture(scope="module")

@@ -254,7 +254,7 @@ def test_cpu_is_the_difference_of_two_samples(shared):
     shared.api("POST", f"/sessions/{busy['session_id']}/stop")
 
 
-@pytest.mark.parametrize("args,text", [(["--sort", "size"], "cpu, memory or name"), (["-d", "1ms"], "100ms"),
+@pytest.mark.parametrize("args,text", [(["--sort", "size"], "cpu|memory|name"), (["-d", "1ms"], "100ms"),
                                        (["-n", "0"], "number from 1"), (["x"], "does not take")])
 def test_wrong_options_are_named(shared, args, text):
     done = shared.cli("top", *args)
