@@ -67,7 +67,7 @@ void doctor_programs(Doctor *d) {
                 if (program_find(c, names[i], &path, &helpers) < 0) {
                         doctor_say(d, DOCTOR_FAIL, "programs",
                                    cli_text(c, "%s is neither beside this program nor in %s",
-                                            names[i], AGENTD_HELPER_DIR),
+                                            names[i], helpers),
                                    "install agentd again, all of it");
                         continue;
                 }
