@@ -63,6 +63,18 @@ An unknown section or key, a wrong value, or a file that everybody may write to 
 says where it is and what was meant: `agentd.conf:3: unknown key Prt= in [Daemon], did you mean Port=?`. Values are checked even if
 another place overrides them. Clients (`agentd list` and so on) say it and go on with what is right.
 
+## Changing it while the daemon runs
+
+`agentd reload` (`POST /reload`, or SIGHUP to the daemon or its keeper) reads options, environment and files again. A mistake
+changes nothing; it is logged and answered (422) with its place. What may change while it runs does so at once: a shorter checkpoint
+interval counts for sessions that wait already, no connection is cut. What is bound to an open file, a listening socket or a table of
+the keeper waits for a restart, `agentd stop` and `agentd start`: sessions are kept, and so are agents. The answer says which is
+which, and until then `agentd config` marks such a key: `now 9000 (…/agentd.conf:2): needs a restart`.
+
+A daemon that crashes comes back with the configuration it ran with, whatever is in the files by then (it keeps it in
+`RUNTIME/config.running`). `agentd start` always reads everything anew; it hands its options and its environment on to the daemon,
+also if the keeper of an earlier start is still there with its agents.
+
 ## All keys
 
 *Change* says what makes a new value of a running daemon count: a reload or a restart.

@@ -26,6 +26,32 @@ static int add_routes(Api *a) {
         return 0;
 }
 
+static HttpConfig http_config(Api *a) {
+        const DaemonConfig *limits = a->config.config;
+
+        return (HttpConfig){
+                .request = api_request,
+                .replied = metrics_replied,
+                .userdata = a,
+                .router = a->router,
+                .body_max = limits->body_max,
+                .body_memory_max = limits->body_memory_max,
+                .compress_max = limits->compress_max,
+                .connections_max = (unsigned) limits->connections_max,
+                .connections_per_ip_max = (unsigned) limits->connections_per_ip,
+                .idle_timeout_usec = limits->idle_timeout_usec,
+                .request_timeout_usec = limits->request_timeout_usec,
+                .error_body = api_error_body,
+        };
+}
+
+void api_configure(Api *a) {
+        HttpConfig http = http_config(a);
+
+        OBJ_CHECK(a, API_MAGIC);
+        http_server_configure(a->server, &http);
+}
+
 int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
         const DaemonConfig *limits = config->config;
         _cleanup_(api_freep) Api *a = calloc(1, sizeof(*a));
@@ -55,20 +81,7 @@ int api_new(Api **ret, sd_event *event, const ApiConfig *config) {
         if (r < 0)
                 return r;
 
-        HttpConfig http = {
-                .request = api_request,
-                .replied = metrics_replied,
-                .userdata = a,
-                .router = a->router,
-                .body_max = limits->body_max,
-                .body_memory_max = limits->body_memory_max,
-                .compress_max = limits->compress_max,
-                .connections_max = (unsigned) limits->connections_max,
-                .connections_per_ip_max = (unsigned) limits->connections_per_ip,
-                .idle_timeout_usec = limits->idle_timeout_usec,
-                .request_timeout_usec = limits->request_timeout_usec,
-                .error_body = api_error_body,
-        };
+        HttpConfig http = http_config(a);
         r = api_streams_watch_runs(a);
         if (r < 0)
                 return r;

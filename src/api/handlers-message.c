@@ -210,7 +210,8 @@ void api_short_term(ApiCall *c) {
         MessageWalk walk = {
                 .sessions = c->api->sessions,
                 .head = c->info.head,
-                .limit = in->limit.set ? (size_t) in->limit.v : (size_t) c->api->config.memory_window,
+                .limit = in->limit.set ? (size_t) in->limit.v
+                                       : (size_t) c->api->config.config->memory_window,
         };
 
         reply_last(c, &walk);

@@ -67,7 +67,7 @@ int cli_configure(Cli *c) {
         if (r < 0)
                 return cli_error(c, CLI_USAGE, "%s",
                                  message ? message : "the configuration cannot be read");
-        if (message && c->verb->run != verb_config)
+        if (message && c->verb->run != verb_config && c->verb->run != verb_reload)
                 cli_note(c, "agentd: %s (not taken up)", message);
         if (!is_own_daemon(c) && (host || port))
                 c->url = cli_text(c, strchr(host ?: "", ':') ? "http://[%s]:%u" : "http://%s:%u",

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-/* `agentd config`: what a daemon runs with, or would. Both come as the same JSON, from GET /config
- * or made here by the same function, so there is one way to print it.
+/* `agentd config` and `agentd reload`: what a daemon runs with, or would, and making it read again.
+ * What runs and what would run come as the same JSON, from GET /config or made here by the same
+ * function, so there is one way to print it.
  *
  * With options of the configuration on the command line the question is what a start with them
  * would do, not what runs now; those that only say which daemon is meant (--db and the like) do not
@@ -11,10 +12,31 @@
 
 #include "base/str.h"
 #include "cli/ask.h"
+#include "cli/probe.h"
 #include "cli/table.h"
 #include "cli/verbs.h"
 
 #define TEXT_BYTES ((size_t) 1 << 20)
+
+static bool says_which_daemon(const char *option) {
+        static const char *const names[] = { "config", "db", "data-dir", "runtime-dir" };
+
+        for (size_t i = 0; i < ELEMENTSOF(names); i++)
+                if (streq(names[i], option))
+                        return true;
+        return false;
+}
+
+static bool is_local(const Cli *c) {
+        if (cli_option(c, "local"))
+                return true;
+        for (size_t i = 0; i < config_table_size; i++) {
+                const char *option = config_table[i].option;
+                if (option && !says_which_daemon(option + 2) && cli_option(c, option + 2))
+                        return true;
+        }
+        return false;
+}
 
 /* What is in effect, and for what was changed since, what to do to have it. */
 static char *note_of(Cli *c, JsonSpan key) {
@@ -123,6 +145,8 @@ static int print_example(void) {
 }
 
 int verb_config(Cli *c) {
+        _cleanup_reply_ Reply reply = {};
+
         if (cli_option(c, "example"))
                 return print_example();
         if (cli_option(c, "check"))
@@ -131,5 +155,43 @@ int verb_config(Cli *c) {
                 return cli_usage(
                         c,
                         "a FILE goes with --check; `agentd config --config FILE` shows what it makes");
-        return show_local(c);
+        if (is_local(c))
+                return show_local(c);
+        if (!str_isempty(getenv("AGENTD_URL")))
+                c->url = getenv("AGENTD_URL");
+        else if (probe_gone_now(c))
+                return show_local(c);
+        int r = ask(c, "GET", "/config", NULL, &reply);
+        return r != 0 ? r : print_config(c, reply.json);
+}
+
+static void say_changes(Cli *c, JsonSpan list, const char *how) {
+        JsonIter it = json_iter(list);
+        JsonSpan change;
+
+        while (json_next(&it, NULL, &change)) {
+                const char *wanted = cli_member(c, change, "wanted");
+
+                cli_say(c, "%s = %s (%s)%s", cli_member(c, change, "key"),
+                        *wanted ? wanted : "\"\"", cli_member(c, change, "origin"), how);
+        }
+}
+
+int verb_reload(Cli *c) {
+        _cleanup_reply_ Reply reply = {};
+
+        int r = ask(c, "POST", "/reload", NULL, &reply);
+        if (r != 0)
+                return r;
+        if (c->json)
+                cli_print_json(reply.json);
+        JsonSpan applied = json_get(reply.json, "applied"), waiting = json_get(reply.json, "waiting");
+        say_changes(c, applied, "");
+        say_changes(c, waiting, " after a restart");
+        if (json_count(waiting) > 0)
+                cli_say(c,
+                        "To restart: agentd stop && agentd start --detach; sessions and agents are kept");
+        if (json_count(applied) == 0 && json_count(waiting) == 0)
+                cli_say(c, "Nothing has changed");
+        return 0;
 }

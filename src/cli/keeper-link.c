@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -61,14 +62,35 @@ static int connect_control(const char *runtime_dir, int *ret) {
         return 0;
 }
 
-int keeper_start_daemon(const char *runtime_dir, const int *fds, size_t n_fds) {
-        KeeperMsg msg = { .type = KEEPER_START };
-        _cleanup_close_ int fd = -EBADF;
+/* Each word with a NUL behind it, in a file of its own. */
+static int write_words(char *const *argv, int *ret) {
+        _cleanup_close_ int fd = memfd_create("agentd-command-line", MFD_CLOEXEC);
+
+        if (fd < 0)
+                return errno_neg();
+        for (; *argv; argv++) {
+                int r = fd_write_all(fd, *argv, strlen(*argv) + 1);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+int keeper_start_daemon(const char *runtime_dir, const int *fds, size_t n_fds, char *const *argv) {
+        KeeperMsg msg = { .type = KEEPER_START, .start.has_arguments = 1 };
+        _cleanup_close_ int fd = -EBADF, words = -EBADF;
+        int all[LISTEN_FDS_MAX + 1];
         size_t n = 0;
 
-        int r = connect_control(runtime_dir, &fd);
+        assert(n_fds <= LISTEN_FDS_MAX);
+        int r = write_words(argv, &words);
         if (r >= 0)
-                r = keeper_msg_send(fd, &msg, fds, n_fds);
+                r = connect_control(runtime_dir, &fd);
+        memcpy(all, fds, n_fds * sizeof(int));
+        all[n_fds] = words;
+        if (r >= 0)
+                r = keeper_msg_send(fd, &msg, all, n_fds + 1);
         if (r < 0)
                 return r;
         struct pollfd p = { .fd = fd, .events = POLLIN };

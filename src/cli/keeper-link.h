@@ -9,9 +9,9 @@
 
 /* Is there a keeper in this runtime folder? 1 and its pid (0 if it is not known), or 0. */
 int keeper_find(const char *runtime_dir, pid_t *ret);
-/* Asks a keeper without a daemon to start one with these listening sockets. 0; -EBUSY: it has one;
- * -ENOENT or -ECONNREFUSED: nobody is there; -ETIMEDOUT. */
-int keeper_start_daemon(const char *runtime_dir, const int *fds, size_t n_fds);
+/* Asks a keeper without a daemon to start one with these listening sockets and this command line.
+ * 0; -EBUSY: it has one; -ENOENT or -ECONNREFUSED: nobody is there; -ETIMEDOUT. */
+int keeper_start_daemon(const char *runtime_dir, const int *fds, size_t n_fds, char *const *argv);
 /* A pidfd of the process if it exists and runs a program of this name, else -ESRCH (it may be a
  * number from another pid namespace). NULL: whatever it runs; for a child of ours. */
 int process_open(pid_t pid, const char *program);

@@ -73,22 +73,71 @@ uint64_t launch_max_runs(uint64_t wanted) {
         return MAX((uint64_t) 1, MIN((uint64_t) (spare / FDS_PER_RUN), (uint64_t) RUNS_MAX_AUTO));
 }
 
-/* What was given on the command line, paths absolute. */
-static int add_daemon_arguments(Cli *c, char ***argv) {
+static int add_two(char ***argv, const char *name, const char *value) {
+        int r = strv_extend(argv, name);
+
+        return r < 0 ? r : strv_extend(argv, value);
+}
+
+/* Absolute if it is a path, since the daemon lives in another folder. */
+static int add_one(
+        char ***argv, const ConfigDef *k, const char *name, const char *prefix, const char *text) {
+        _cleanup_free_ char *path = NULL, *value = NULL;
+
+        if (k->type == CONFIG_PATH && !strstr(text, "://") &&
+            !(k->values && strstr(k->values, text))) {
+                int r = path_absolute(text, &path);
+                if (r < 0)
+                        return r;
+        }
+        value = str_printf("%s%s", prefix, path ? path : text);
+        return value ? add_two(argv, name, value) : -ENOMEM;
+}
+
+/* What was given on the command line and what the environment says. */
+static int add_daemon_arguments(const Cli *c, char ***argv) {
         int r = 0;
 
         for (size_t i = 0; i < config_table_size && r >= 0; i++) {
                 const ConfigDef *k = &config_table[i];
-                if (!k->option || !cli_option(c, k->option + 2))
-                        continue;
-                _cleanup_free_ char *value = config_value_to_string(&c->config, i);
-                if (!value)
+                const char *option = k->option ? cli_option(c, k->option + 2) : NULL;
+                const char *env = getenv(k->env);
+                _cleanup_free_ char *prefix = str_printf("%s=", k->env);
+
+                if (!prefix)
                         return -ENOMEM;
-                r = strv_extend(argv, k->option);
-                if (r >= 0)
-                        r = strv_extend(argv, value);
+                if (option)
+                        r = add_one(argv, k, k->option, "", option);
+                if (r >= 0 && !str_isempty(env))
+                        r = add_one(argv, k, "--environment", prefix, env);
         }
         return r;
+}
+
+static char *snapshot_path(const Cli *c) {
+        return path_join(c->config.runtime_dir, "config.running");
+}
+
+void launch_forget(const Cli *c) {
+        _cleanup_free_ char *snapshot = snapshot_path(c);
+
+        if (!snapshot)
+                cli_out_of_memory();
+        (void) unlink(snapshot);
+}
+
+int launch_daemon_argv(Cli *c, char ***ret) {
+        _cleanup_free_ char *daemon = NULL, *snapshot = snapshot_path(c);
+        _cleanup_strv_ char **argv = NULL;
+
+        int r = find_program(c, "agentd-daemon", &daemon);
+        if (r != 0)
+                return r;
+        if (!snapshot || strv_extend(&argv, daemon) < 0 ||
+            add_two(&argv, "--snapshot", snapshot) < 0 || add_daemon_arguments(c, &argv) < 0)
+                cli_out_of_memory();
+        *ret = TAKE_PTR(argv);
+        return 0;
 }
 
 /* The environment with its paths absolute. */
@@ -110,13 +159,21 @@ static int make_environment(const Cli *c, char ***ret) {
         return 0;
 }
 
+static int add_all(char ***argv, char *const *words) {
+        int r = 0;
+
+        for (; *words && r >= 0; words++)
+                r = strv_extend(argv, *words);
+        return r;
+}
+
 int launch_prepare(Cli *c, const Listeners *l, Launch *ret) {
-        _cleanup_free_ char *keeper = NULL, *daemon = NULL, *log = NULL;
-        _cleanup_strv_ char **argv = NULL, **env = NULL;
+        _cleanup_free_ char *keeper = NULL, *log = NULL;
+        _cleanup_strv_ char **argv = NULL, **env = NULL, **daemon = NULL;
 
         int r = find_program(c, "agentd-keeper", &keeper);
         if (r == 0)
-                r = find_program(c, "agentd-daemon", &daemon);
+                r = launch_daemon_argv(c, &daemon);
         if (r != 0)
                 return r;
         if (strv_extend(&argv, "agentd-keeper") < 0 ||
@@ -124,8 +181,8 @@ int launch_prepare(Cli *c, const Listeners *l, Launch *ret) {
             strv_extendf(&argv, "--max-runs=%llu",
                          (unsigned long long) launch_max_runs(c->config.max_runs)) < 0 ||
             strv_extendf(&argv, "--listen-fds=%zu", l->n) < 0 ||
-            strv_extendf(&argv, "--daemon=%s", daemon) < 0 || strv_extend(&argv, "--") < 0 ||
-            add_daemon_arguments(c, &argv) < 0 || make_environment(c, &env) < 0)
+            strv_extendf(&argv, "--daemon=%s", daemon[0]) < 0 || strv_extend(&argv, "--") < 0 ||
+            add_all(&argv, daemon + 1) < 0 || make_environment(c, &env) < 0)
                 cli_out_of_memory();
         log = path_join(c->config.data_dir, "agentd.log");
         if (!log)

@@ -64,6 +64,13 @@ int probe_ready(Cli *c, int pidfd, usec_t timeout_usec) {
         }
 }
 
+bool probe_gone_now(Cli *c) {
+        _cleanup_reply_ Reply reply = {};
+        int r = probe(c, "/health", PROBE_USEC, &reply);
+
+        return r == -ECONNREFUSED || r == -ENOENT;
+}
+
 bool probe_gone(Cli *c, usec_t timeout_usec) {
         usec_t until = clock_monotonic() + timeout_usec;
 

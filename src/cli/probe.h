@@ -13,5 +13,7 @@ int probe(Cli *c, const char *path, usec_t timeout_usec, Reply *ret);
 /* Until GET /ready succeeds: 0; -ECHILD: the process of pidfd (-EBADF: none) ended; -ECONNREFUSED:
  * nobody listens any more; -ETIMEDOUT. */
 int probe_ready(Cli *c, int pidfd, usec_t timeout_usec);
+/* Does nobody listen? */
+bool probe_gone_now(Cli *c);
 /* Until nobody listens: true. */
 bool probe_gone(Cli *c, usec_t timeout_usec);

@@ -104,21 +104,56 @@ static int say_running(Cli *c, const Reply *version, const char *how, const char
         return 0;
 }
 
+static JsonSpan find_key(JsonSpan config, const char *variable) {
+        JsonIter it = json_iter(json_get(config, "keys"));
+        JsonSpan key;
+
+        while (json_next(&it, NULL, &key))
+                if (json_string_equals(json_get(key, "variable"), variable))
+                        return key;
+        return (JsonSpan){};
+}
+
+/* "; --port 9000 is not in effect (it runs with 8721)": what was asked for now and is otherwise. */
+static const char *not_in_effect(Cli *c) {
+        _cleanup_reply_ Reply config = {};
+        const char *text = "";
+
+        if (probe(c, "/config", PROBE_USEC, &config) < 0)
+                return "";
+        for (size_t i = 0; i < config_table_size; i++) {
+                const ConfigDef *k = &config_table[i];
+                JsonSpan key = find_key(config.json, k->env);
+                if (!k->option || !cli_option(c, k->option + 2) || !key.p)
+                        continue;
+                const char *wanted = cli_keep(c, config_value_to_string(&c->config, i));
+                const char *is = cli_member(c, key, "value");
+                if (!streq(is, wanted))
+                        text = cli_text(c, "%s; %s %s is not in effect (it runs with %s)", text,
+                                        k->option, wanted, is);
+        }
+        return text;
+}
+
 static int already_running(Cli *c, const Reply *version) {
         return cli_error(
                 c, CLI_FAILURE,
-                "agentd is already running (pid %lld, port %lld); `agentd status` says more, `agentd "
+                "agentd is already running (pid %lld, port %lld)%s; `agentd status` says more, `agentd "
                 "stop` ends it",
                 (long long) cli_number(version->json, "daemon_pid"),
-                (long long) cli_number(version->json, "port"));
+                (long long) cli_number(version->json, "port"), not_in_effect(c));
 }
 
 /* New sockets for a keeper without a daemon. A daemon that is about to leave makes it busy. */
 static int hand_over(Cli *c, pid_t keeper, Listeners *l) {
         usec_t until = clock_monotonic() + BUSY_WAIT_USEC;
-        int r;
+        _cleanup_strv_ char **argv = NULL;
 
-        while ((r = keeper_start_daemon(c->config.runtime_dir, l->fds, l->n)) == -EBUSY &&
+        int r = launch_daemon_argv(c, &argv);
+        if (r != 0)
+                return r;
+        launch_forget(c);
+        while ((r = keeper_start_daemon(c->config.runtime_dir, l->fds, l->n, argv)) == -EBUSY &&
                clock_monotonic() < until)
                 (void) poll(NULL, 0, LOOK_MSEC);
         if (r == -EBUSY)
@@ -246,6 +281,7 @@ int start_daemon(Cli *c) {
                 r = listeners_publish(c, &l);
         if (r != 0)
                 return r;
+        launch_forget(c);
         launch.lock_fd = TAKE_FD(lock);
         if (cli_option(c, "detach"))
                 return start_in_background(c, &launch, &l);

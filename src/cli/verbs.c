@@ -23,6 +23,7 @@ static const CliOption stop_options[] = {
 static const CliOption config_options[] = {
         { "check", 0, NULL, "say whether FILE (default: agentd.conf) is right, with its drop-ins" },
         { "example", 0, NULL, "print an agentd.conf with every key commented out" },
+        { "local", 0, NULL, "what `agentd start` would use here, even if a daemon runs" },
         {},
 };
 static const CliOption create_options[] = {
@@ -180,14 +181,19 @@ const Verb verb_table[] = {
           "agentd version --json", verb_version },
         { "config", NULL, "The daemon", "[FILE]", 0, 1, VERB_CONFIG, config_options,
           "show each setting and where it came from",
-          "As `agentd start` would find it here and now. Options win over the\n"
-          "environment, that over agentd.conf.d/*.conf, those over agentd.conf.",
+          "Of the running daemon; without one, or with options, as `agentd start` would\n"
+          "find it here and now. Options win over the environment, that over\n"
+          "agentd.conf.d/*.conf, those over agentd.conf.",
           "agentd config --check ./agentd.conf", verb_config },
         { "doctor", NULL, "The daemon", "", 0, 0, VERB_CONFIG, NULL,
           "look for what is wrong here and say what to do",
           "Programs, daemon, port, folders, kernel, cgroups, limits, clock. It changes\n"
           "nothing. Exit status 1 if something failed. -q: only what is not ok.",
           "agentd doctor", verb_doctor },
+        { "reload", NULL, "The daemon", "", 0, 0, 0, NULL, "make agentd read its configuration again",
+          "What may change while it runs does so at once, the rest waits for a restart; a\n"
+          "mistake changes nothing.",
+          "agentd reload", verb_reload },
         { "token", NULL, "The daemon", "create|list|revoke [TOKEN]", 1, 2, 0, token_options,
           "make, list and revoke API tokens", "The secret is printed once and is stored nowhere.",
           "agentd token create --scope read --expires 30d", verb_token },

@@ -25,6 +25,7 @@ int verb_logs(Cli *c);
 int verb_memory(Cli *c);
 int verb_messages(Cli *c);
 int verb_pause(Cli *c);
+int verb_reload(Cli *c);
 int verb_restart(Cli *c);
 int verb_restore(Cli *c);
 int verb_resume(Cli *c);

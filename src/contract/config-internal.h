@@ -11,6 +11,7 @@ typedef struct ConfigTexts {
         char **texts;   /* NULL: nothing was said */
         char **origins; /* DaemonConfig.sources */
         char **files;
+        char *const *environment; /* instead of our own; NULL: our own. Not owned */
         unsigned flags;
         char *complaint; /* what was wrong, with CONFIG_LENIENT the first of it */
 } ConfigTexts;
@@ -22,6 +23,11 @@ size_t config_index_of_file(void);
 
 /* Replaces what was said about a key; copies both. NULL, NULL: nothing was said. -ENOMEM. */
 int config_say(ConfigTexts *t, size_t index, const char *text, const char *origin);
+
+/* ---- config-change.c ---- */
+
+/* Says what config_write_json() wrote. -EINVAL, -ENOMEM. */
+int config_say_json(ConfigTexts *t, JsonSpan json);
 
 /* ---- config-read.c ---- */
 

@@ -70,6 +70,29 @@ enum {
  * -EINVAL with *ret_message naming the place and the value, -ENOMEM. With CONFIG_LENIENT
  * *ret_message may be set beside success. */
 int config_load(DaemonConfig *ret, const char *const *options, unsigned flags, char **ret_message);
+/* The same with another environment than our own ("NAME=value"; NULL: our own). */
+int config_load_from(DaemonConfig *ret,
+                     const char *const *options,
+                     char *const *environment,
+                     unsigned flags,
+                     char **ret_message);
+/* What config_write_json() wrote, instead of all places; what it does not name has its default.
+ * -EINVAL: it is none. */
+int config_load_json(DaemonConfig *ret, JsonSpan json);
+
+typedef enum ConfigChange {
+        CONFIG_SAME,
+        CONFIG_APPLIED,
+        CONFIG_WAITS, /* for a restart */
+} ConfigChange;
+#define CONFIG_KEYS_MAX 128
+
+/* Takes up from next what may change while the daemon runs, and says for each key of config_table
+ * what became of it. next gets the old values: config_done(). */
+void config_take(DaemonConfig *running,
+                 DaemonConfig *next,
+                 ConfigChange changes[static CONFIG_KEYS_MAX]);
+
 void config_done(DaemonConfig *c);
 /* The value as text, as it would be written again; for `agentd config`. NULL: out of memory. */
 char *config_value_to_string(const DaemonConfig *c, size_t index);

@@ -331,6 +331,7 @@ const ConfigDef config_table[] = {
             idempotency_age_usec,
             .min = USEC_PER_MINUTE,
             .max = 365 * USEC_PER_DAY,
+            .reload = true,
             .doc = "an Idempotency-Key is honoured so long"),
         KEY("Limits",
             "IdempotencyAnswer",
@@ -340,6 +341,7 @@ const ConfigDef config_table[] = {
             "64K",
             idempotency_answer_max,
             .max = 8 << 20,
+            .reload = true,
             .doc = "larger answers are not kept with their Idempotency-Key but made again from what they are about"),
         KEY("Memory",
             "Window",
@@ -396,3 +398,4 @@ const ConfigDef config_table[] = {
             .doc = "recorded files that no checkpoint has any more are removed so long after; 0: never"),
 };
 const size_t config_table_size = ELEMENTSOF(config_table);
+_Static_assert(ELEMENTSOF(config_table) <= CONFIG_KEYS_MAX, "raise it");

@@ -69,7 +69,7 @@ static int say_from(ConfigTexts *t, size_t index, const char *text, const char *
 /* What the environment or an option says about one key, if anything. */
 static int hear(ConfigTexts *t, size_t i, const char *const *options) {
         const ConfigDef *k = &config_table[i];
-        const char *env = getenv(k->env);
+        const char *env = t->environment ? strv_env_get(t->environment, k->env) : getenv(k->env);
         int r = 0;
 
         if (!str_isempty(env))
@@ -196,28 +196,56 @@ static int check_socket(const DaemonConfig *c, char **complaint) {
         return -EINVAL;
 }
 
-int config_load(DaemonConfig *ret, const char *const *options, unsigned flags, char **ret_message) {
+/* From what was said to values; *ret is set if all of it is right. */
+static int settle(DaemonConfig *ret, DaemonConfig *c, ConfigTexts *t) {
+        int r = 0;
+
+        for (size_t i = 0; i < config_table_size && r >= 0; i++)
+                r = take_text(t, i, c);
+        if (r >= 0)
+                r = derive(c, &t->complaint);
+        if (r >= 0)
+                r = check_socket(c, &t->complaint);
+        if (r < 0)
+                return r;
+        c->sources = TAKE_PTR(t->origins);
+        c->files = TAKE_PTR(t->files);
+        *ret = *c;
+        *c = (DaemonConfig){};
+        return 0;
+}
+
+int config_load_from(DaemonConfig *ret,
+                     const char *const *options,
+                     char *const *environment,
+                     unsigned flags,
+                     char **ret_message) {
         _cleanup_(config_done) DaemonConfig c = {};
         _cleanup_(texts_done) ConfigTexts t = {};
 
         int r = texts_init(&t, flags);
+        t.environment = environment;
         if (r >= 0)
                 r = hear_all(&t, options, &c);
-        for (size_t i = 0; i < config_table_size && r >= 0; i++)
-                r = take_text(&t, i, &c);
         if (r >= 0)
-                r = derive(&c, &t.complaint);
-        if (r >= 0)
-                r = check_socket(&c, &t.complaint);
+                r = settle(ret, &c, &t);
         if (ret_message && t.complaint)
                 *ret_message = TAKE_PTR(t.complaint);
-        if (r < 0)
-                return r;
-        c.sources = TAKE_PTR(t.origins);
-        c.files = TAKE_PTR(t.files);
-        *ret = c;
-        c = (DaemonConfig){};
-        return 0;
+        return r;
+}
+
+int config_load(DaemonConfig *ret, const char *const *options, unsigned flags, char **ret_message) {
+        return config_load_from(ret, options, NULL, flags, ret_message);
+}
+
+int config_load_json(DaemonConfig *ret, JsonSpan json) {
+        _cleanup_(config_done) DaemonConfig c = {};
+        _cleanup_(texts_done) ConfigTexts t = {};
+
+        int r = texts_init(&t, 0);
+        if (r >= 0)
+                r = config_say_json(&t, json);
+        return r < 0 ? r : settle(ret, &c, &t);
 }
 
 void config_done(DaemonConfig *c) {

@@ -135,4 +135,5 @@ extern const FieldTable output_session, output_message, output_tool_call, output
         output_branch, output_fork, output_diff, output_run, output_event, output_log_line,
         output_memory, output_memory_entry, output_memory_stored, output_variables, output_variable,
         output_variable_stored, output_token, output_token_created, output_health, output_ready,
-        output_version, output_status, output_error;
+        output_version, output_config, output_config_key, output_config_change, output_reload,
+        output_status, output_error;

@@ -316,6 +316,55 @@ static const FieldDef output_version_fields[] = {
 };
 TABLE(output_version, "Version", NULL);
 
+static const FieldDef output_config_key_fields[] = {
+        OUT("section", FIELD_STRING, RN, .doc = "of agentd.conf; null: cannot be said there"),
+        OUT("key", FIELD_STRING, R),
+        OUT("variable", FIELD_STRING, R, .doc = "of the environment"),
+        OUT("option", FIELD_STRING, RN, .doc = "of agentd start"),
+        OUT("value", FIELD_STRING, R, .doc = "in effect"),
+        OUT("unit", FIELD_STRING, R),
+        OUT("origin",
+            FIELD_STRING,
+            R,
+            .doc = "default, environment VARIABLE, option --NAME, or FILE:LINE"),
+        OUT("default", FIELD_STRING, RN, .doc = "null: derived from others"),
+        OUT("reload", FIELD_BOOL, R, .doc = "false: a change needs a restart"),
+        OUT("changed_to", FIELD_STRING, RN, .doc = "what a start would use now, if it is another value"),
+        OUT("changed_by", FIELD_STRING, RN, .doc = "the origin of that"),
+        OUT("doc", FIELD_STRING, R),
+};
+TABLE(output_config_key, "ConfigKey", "One setting.");
+
+static const FieldDef output_config_fields[] = {
+        OUT("file", FIELD_STRING, RN, .doc = "where agentd.conf is looked for"),
+        OUT("files", FIELD_STRINGS, R, .doc = "that were read"),
+        OUT("error", FIELD_STRING, RN, .doc = "what is wrong on disk now"),
+        OUT("keys", FIELD_REFS, R, .ref = &output_config_key),
+};
+TABLE(output_config, "Config", NULL);
+
+static const FieldDef output_config_change_fields[] = {
+        OUT("section", FIELD_STRING, RN),
+        OUT("key", FIELD_STRING, R),
+        OUT("variable", FIELD_STRING, R),
+        OUT("value", FIELD_STRING, R, .doc = "in effect"),
+        OUT("wanted", FIELD_STRING, R, .doc = "what was read"),
+        OUT("origin", FIELD_STRING, R, .doc = "of what was read"),
+};
+TABLE(output_config_change, "ConfigChange", NULL);
+
+static const FieldDef output_reload_fields[] = {
+        OUT("status", FIELD_STRING, R, .values = "reloaded"),
+        OUT("files", FIELD_STRINGS, R, .doc = "that were read"),
+        OUT("applied", FIELD_REFS, R, .ref = &output_config_change, .doc = "in effect from now on"),
+        OUT("waiting",
+            FIELD_REFS,
+            R,
+            .ref = &output_config_change,
+            .doc = "in effect after a restart: agentd stop, agentd start; sessions are kept"),
+};
+TABLE(output_reload, "Reload", NULL);
+
 static const FieldDef output_status_fields[] = {
         OUT("status", FIELD_STRING, R, .doc = "what was done"),
 };

@@ -256,6 +256,63 @@ static void test_the_example_is_right_and_changes_nothing(void **state) {
         assert_non_null(all.files);
 }
 
+static void test_only_what_may_change_is_taken_up(void **state) {
+        _cleanup_(config_done) DaemonConfig running = {}, next = {};
+        ConfigChange changes[CONFIG_KEYS_MAX];
+
+        put("agentd.conf", "[Daemon]\nPort=1\nLogLevel=error\n[Auth]\nHosts=a\n");
+        load(&running);
+        put("agentd.conf",
+            "[Daemon]\n\nPort=2\nLogLevel=debug\n[Auth]\nHosts=b c\n[Limits]\nSessions=1000000\n");
+        load(&next);
+        config_take(&running, &next, changes);
+        assert_int_equal(changes[key("AGENT_RUNTIME_PORT")], CONFIG_WAITS);
+        assert_int_equal(running.port, 1);
+        expect_origin(&running, "AGENT_RUNTIME_PORT", "agentd.conf", 2);
+        assert_int_equal(next.port, 2);
+        assert_int_equal(changes[key("AGENTD_LOG_LEVEL")], CONFIG_APPLIED);
+        assert_string_equal(running.log_level, "debug");
+        assert_int_equal(strv_length(running.hosts), 2);
+        assert_int_equal(strv_length(next.hosts), 1);
+        /* The same value in another place is no change, but the place is told. */
+        assert_int_equal(changes[key("AGENTD_MAX_SESSIONS")], CONFIG_SAME);
+        expect_origin(&running, "AGENTD_MAX_SESSIONS", "agentd.conf", 8);
+}
+
+static void test_what_was_written_down_is_read_again_the_same(void **state) {
+        _cleanup_(config_done) DaemonConfig before = {}, after = {};
+        _cleanup_buf_ Buf b = BUF_INIT(1 << 20);
+        JsonWriter w = JSON_WRITER(&b);
+        JsonSpan json;
+
+        put("agentd.conf", "[Daemon]\nPort=1\nDatabase=~/a b\\c\"/s.db\n[Auth]\nHosts=x y\n"
+                           "[Session]\nTimeout=1h 2min 3s 4ms\n[Limits]\nBody=3M\n");
+        load(&before);
+        config_write_json(&w, &before, NULL, NULL);
+        assert_int_equal(json_check(b.data, b.len, JSON_DEPTH_MAX, &json, NULL), 0);
+        assert_int_equal(config_load_json(&after, json), 0);
+        for (size_t i = 0; i < config_table_size; i++) {
+                assert_false(config_value_differs(&before, &after, i));
+                assert_string_equal(before.sources[i], after.sources[i]);
+        }
+        assert_int_equal(after.session_timeout_usec, before.session_timeout_usec);
+        assert_string_equal(after.files[0], before.files[0]);
+}
+
+static void test_what_is_no_such_text_is_refused(void **state) {
+        static const char *const texts[] = { "{}", "[]", "{\"files\":[],\"keys\":[1]}",
+                                             "{\"files\":[1],\"keys\":[]}",
+                                             "{\"files\":[],\"keys\":[{\"variable\":1}]}" };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                DaemonConfig c = {};
+                JsonSpan json;
+
+                assert_int_equal(json_check(texts[i], strlen(texts[i]), 8, &json, NULL), 0);
+                assert_int_equal(config_load_json(&c, json), -EINVAL);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -271,6 +328,9 @@ int main(void) {
                 TEST(test_what_anybody_may_write_to_is_refused),
                 TEST(test_a_service_has_its_file_in_its_own_folder),
                 TEST(test_the_example_is_right_and_changes_nothing),
+                TEST(test_only_what_may_change_is_taken_up),
+                TEST(test_what_was_written_down_is_read_again_the_same),
+                TEST(test_what_is_no_such_text_is_refused),
 #undef TEST
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

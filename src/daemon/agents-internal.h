@@ -22,6 +22,8 @@ struct Agents {
         void *keeper_ready_userdata;
         void (*terminate)(void *userdata);
         void *terminate_userdata;
+        void (*reload)(void *userdata);
+        void *reload_userdata;
         void (*shutdown_done)(unsigned kept, void *userdata);
         void *shutdown_userdata;
         int not_found; /* why runs of before could not be looked for, or 0 */

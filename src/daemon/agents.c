@@ -278,11 +278,18 @@ static void on_terminate(void *userdata) {
                 a->terminate(a->terminate_userdata);
 }
 
+static void on_reload(void *userdata) {
+        Agents *a = OBJ_CAST(Agents, userdata, AGENTS_MAGIC);
+        if (a->reload)
+                a->reload(a->reload_userdata);
+}
+
 const SupOps agents_sup_ops = {
         .started = on_started,
         .ended = on_ended,
         .keeper_ready = on_keeper_ready,
         .terminate = on_terminate,
+        .reload = on_reload,
 };
 
 /* ---- from sessions ---- */
@@ -516,6 +523,11 @@ int agents_kill(Agents *a, Session *s, int signo) {
 void agents_on_keeper_ready(Agents *a, void (*fn)(pid_t keeper, void *userdata), void *userdata) {
         a->keeper_ready = fn;
         a->keeper_ready_userdata = userdata;
+}
+
+void agents_on_reload(Agents *a, void (*fn)(void *userdata), void *userdata) {
+        a->reload = fn;
+        a->reload_userdata = userdata;
 }
 
 void agents_on_terminate(Agents *a, void (*fn)(void *userdata), void *userdata) {

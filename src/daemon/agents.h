@@ -35,6 +35,7 @@ void agents_found(Session *s, const RunInfo *run, void *userdata);
 int agents_found_all(const Agents *a);
 
 void agents_on_keeper_ready(Agents *a, void (*fn)(pid_t keeper, void *userdata), void *userdata);
+void agents_on_reload(Agents *a, void (*fn)(void *userdata), void *userdata);
 void agents_on_terminate(Agents *a, void (*fn)(void *userdata), void *userdata);
 
 /* Runs that are not over. */

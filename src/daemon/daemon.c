@@ -27,6 +27,7 @@
 #include "base/obj.h"
 #include "base/str.h"
 #include "daemon/agents.h"
+#include "daemon/reload.h"
 #include "daemon/service.h"
 #include "daemon/start-token.h"
 #include "import/import.h"
@@ -42,7 +43,7 @@
 struct Daemon {
         uint32_t magic;
         const DaemonArgs *args;
-        const DaemonConfig *config;
+        DaemonConfig *config;
         sd_event *event;
         Store *state, *memory_store;
         WorkspaceManager *workspace;
@@ -51,7 +52,7 @@ struct Daemon {
         Agents *agents;
         SupManager *sup;
         Api *api;
-        sd_event_source *sigterm, *sigint, *shutdown_source, *watchdog;
+        sd_event_source *sigterm, *sigint, *sighup, *shutdown_source, *watchdog;
         char *log_dir, *socket_path, *keeper_path, *exec_path;
         char url[80];
         unsigned port;
@@ -119,6 +120,41 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 
 /* ---- what the API may ask ---- */
 
+static int api_next_config(DaemonConfig *ret, char **ret_message, void *userdata) {
+        Daemon *d = OBJ_CAST(Daemon, userdata, DAEMON_MAGIC);
+        return config_read(d->args->source, ret, ret_message);
+}
+
+static int api_reload_config(DaemonConfig *ret_wanted,
+                             ConfigChange changes[static CONFIG_KEYS_MAX],
+                             char **ret_message,
+                             void *userdata) {
+        Daemon *d = OBJ_CAST(Daemon, userdata, DAEMON_MAGIC);
+        Reload reload = {
+                .from = d->args->source,
+                .config = d->config,
+                .sessions = d->sessions,
+                .workspace = d->workspace,
+                .sup = d->sup,
+                .api = d->api,
+        };
+        return reload_config(&reload, ret_wanted, changes, ret_message);
+}
+
+/* Nobody is there to be answered; the log has it. */
+static void daemon_reload(void *userdata) {
+        _cleanup_(config_done) DaemonConfig wanted = {};
+        _cleanup_free_ char *message = NULL;
+        ConfigChange changes[CONFIG_KEYS_MAX];
+
+        (void) api_reload_config(&wanted, changes, &message, userdata);
+}
+
+static int on_sighup(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        daemon_reload(userdata);
+        return 0;
+}
+
 static int api_kill(Session *s, int signo, void *userdata) {
         Daemon *d = OBJ_CAST(Daemon, userdata, DAEMON_MAGIC);
         return agents_kill(d->agents, s, signo);
@@ -164,6 +200,18 @@ static int helper_path(const char *name, char **ret) {
         return 0;
 }
 
+/* The folder of a database that is a file; one that is there is left as it is. */
+static int make_database_folder(const char *db) {
+        const char *slash = strrchr(db, '/');
+        if (db[0] != '/' || slash == db)
+                return 0;
+        _cleanup_free_ char *folder = strndup(db, (size_t) (slash - db));
+        if (!folder)
+                return log_error(-ENOMEM, "Cannot start");
+        int r = fs_mkdir_p(folder, 0700);
+        return r < 0 ? log_error(r, "Cannot create the folder %s", folder) : 0;
+}
+
 static int daemon_paths(Daemon *d) {
         const char *folders[] = { d->config->data_dir, d->config->runtime_dir };
         int r;
@@ -175,6 +223,11 @@ static int daemon_paths(Daemon *d) {
         }
         /* Fails where the folder above is not ours to read; then it was not made by us either. */
         (void) fs_sync_parent(d->config->data_dir);
+        r = make_database_folder(d->config->db);
+        if (r >= 0)
+                r = make_database_folder(d->config->memory_db);
+        if (r < 0)
+                return r;
         d->log_dir = path_join(d->config->data_dir, "logs");
         d->socket_path = config_socket_path(d->config);
         if (!d->log_dir || !d->socket_path)
@@ -279,21 +332,9 @@ static int daemon_open_stores(Daemon *d) {
 }
 
 static int daemon_open_sessions(Daemon *d) {
-        SessionConfig config = {
-                .checkpoint_interval_usec = d->config->checkpoint_interval_usec,
-                .session_timeout_usec = d->config->session_timeout_usec,
-                .events_max = d->config->events_max,
-                .events_age_usec = d->config->events_age_usec,
-                .collect_interval_usec = d->config->collect_interval_usec,
-                .sessions_max = (unsigned) d->config->sessions_max,
-                .message_max = d->config->message_max,
-                .tokens_max = (unsigned) d->config->tokens_max,
-                .checkpoints_max = (unsigned) d->config->checkpoints_max,
-                .variables_max = (unsigned) d->config->variables_max,
-                .variables_bytes_max = d->config->variables_bytes_max,
-                .data_dir = d->config->data_dir,
-                .workspace = d->workspace,
-        };
+        SessionConfig config = session_config_of(d->config);
+
+        config.workspace = d->workspace;
         int r = session_manager_new(&d->sessions, d->event, d->state, &config, &agents_session_ops,
                                     d->agents);
         return r < 0 ? log_error(r, "Cannot open the sessions") : 0;
@@ -311,6 +352,7 @@ static int daemon_open_sup(Daemon *d, bool under_service_manager) {
                 return log_error(r, "Cannot start");
         agents_on_keeper_ready(d->agents, on_keeper_ready, d);
         agents_on_terminate(d->agents, daemon_stop, d);
+        agents_on_reload(d->agents, daemon_reload, d);
 
         SupConfig config = {
                 .runtime_dir = d->config->runtime_dir,
@@ -348,7 +390,8 @@ static int daemon_open_api(Daemon *d) {
                 .port = d->port,
                 .state_schema = schema_version(&state_schema),
                 .memory_schema = schema_version(&memory_schema),
-                .memory_window = d->config->memory_window,
+                .next_config = api_next_config,
+                .reload = api_reload_config,
                 .shutdown = daemon_stop_soon,
                 .kill = api_kill,
                 .is_ready = api_is_ready,
@@ -425,6 +468,11 @@ int daemon_new(Daemon **ret, const DaemonArgs *args) {
         r = daemon_open_api(d);
         if (r < 0)
                 return r;
+        /* Only now: before, there is nothing that a reload could change. */
+        r = sd_event_add_signal(d->event, &d->sighup, SIGHUP, on_sighup, d);
+        if (r < 0)
+                return log_error(r, "Cannot watch signals");
+        config_remember(args->source, args->config);
         *ret = TAKE_PTR(d);
         return 0;
 }
@@ -458,6 +506,7 @@ Daemon *daemon_free(Daemon *d) {
         store_free(d->state);
         sd_event_source_disable_unref(d->sigterm);
         sd_event_source_disable_unref(d->sigint);
+        sd_event_source_disable_unref(d->sighup);
         sd_event_source_disable_unref(d->shutdown_source);
         sd_event_source_disable_unref(d->watchdog);
         sd_event_unref(d->event);

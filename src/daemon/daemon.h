@@ -11,8 +11,9 @@
 typedef struct Daemon Daemon;
 
 typedef struct DaemonArgs {
-        const DaemonConfig *config; /* must live as long as the daemon */
-        int keeper_fd;              /* SEQPACKET to the keeper */
+        DaemonConfig *config;              /* must live as long as the daemon, which changes it */
+        const struct ConfigSource *source; /* where it came from; likewise */
+        int keeper_fd;                     /* SEQPACKET to the keeper */
         const int *listen_fds;
         size_t n_listen_fds;
         char *const *argv; /* for a new keeper, to start us again */

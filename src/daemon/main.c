@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
-/* agentd-daemon: started by the keeper, never by hand (`agentd start` does that). Its command line is the
- * options of contract/config-keys plus the two that say which inherited descriptors are what:
- * --keeper-fd N and --listen-fds COUNT (at N+1 and following). With --tool= as its first argument
- * it is no daemon but a tool of the command line (tool.h). */
+/* agentd-daemon: started by the keeper, never by hand (`agentd start` does that). Its command line
+ * is the options of contract/config-keys, with the environment of `agentd start` as --environment
+ * NAME=VALUE (our own is the keeper's, which may be older), plus the two that say which inherited
+ * descriptors are what: --keeper-fd N and --listen-fds COUNT (at N+1 and following). With --tool=
+ * as its first argument it is no daemon but a tool of the command line (tool.h). */
 
 #include <fcntl.h>
 #include <signal.h>
@@ -15,12 +16,15 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "daemon/daemon.h"
+#include "daemon/reload.h"
 #include "daemon/tool.h"
 
 #define LISTEN_FDS_MAX 16
 
 typedef struct Arguments {
         const char **options; /* by config_table */
+        char **environment;   /* the variables of config_table where `agentd start` was typed */
+        const char *snapshot; /* see daemon/reload.h */
         char **own;           /* argv without the descriptors: what starts us again */
         int keeper_fd;
         size_t n_listen_fds;
@@ -28,6 +32,7 @@ typedef struct Arguments {
 
 static void arguments_done(Arguments *a) {
         free(a->options);
+        strv_free(a->environment);
         strv_free(a->own);
 }
 
@@ -40,7 +45,24 @@ static int parse_number(const char *name, const char *value, uint64_t max, uint6
         return 0;
 }
 
+/* What `agentd start` hands on beside options: see cli/launch.c. */
+static int parse_handed(Arguments *a, const char *name, const char *value) {
+        if (!value)
+                return log_error(-EINVAL, "%s needs a value", name);
+        if (streq(name, "--snapshot"))
+                a->snapshot = value;
+        else if (*value != '\0') {
+                int r = strv_extend(&a->environment, value);
+                if (r < 0)
+                        return r;
+        }
+        int r = strv_extend(&a->own, name);
+        return r < 0 ? r : strv_extend(&a->own, value);
+}
+
 static int parse_option(Arguments *a, const char *name, const char *value) {
+        if (streq(name, "--environment") || streq(name, "--snapshot"))
+                return parse_handed(a, name, value);
         for (size_t i = 0; i < config_table_size; i++) {
                 if (!config_table[i].option || !streq(config_table[i].option, name))
                         continue;
@@ -57,7 +79,8 @@ static int parse_arguments(Arguments *a, int argc, char **argv) {
         uint64_t keeper = 0, listeners = 0;
 
         a->options = calloc(config_table_size, sizeof(*a->options));
-        if (!a->options || strv_extend(&a->own, argv[0]) < 0)
+        a->environment = calloc(1, sizeof(char *)); /* none of ours: it is handed on */
+        if (!a->options || !a->environment || strv_extend(&a->own, argv[0]) < 0)
                 return -ENOMEM;
         for (int i = 1; i < argc; i += 2) {
                 const char *value = i + 1 < argc ? argv[i + 1] : NULL;
@@ -76,24 +99,21 @@ static int parse_arguments(Arguments *a, int argc, char **argv) {
         return 0;
 }
 
-static LogLevel level_from_string(const char *s) {
-        static const char *const names[] = { "error", "warning", "notice", "info", "debug" };
-        for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                if (streq(names[i], s))
-                        return (LogLevel) i;
-        return LOG_LEVEL_INFO;
-}
-
 static int run(const Arguments *arguments) {
         _cleanup_(config_done) DaemonConfig config = {};
         _cleanup_free_ char *message = NULL;
         _cleanup_(daemon_freep) Daemon *d = NULL;
         int fds[LISTEN_FDS_MAX];
 
-        int r = config_load(&config, arguments->options, 0, &message);
+        ConfigSource source = {
+                .options = arguments->options,
+                .environment = arguments->environment,
+                .snapshot = arguments->snapshot,
+        };
+        int r = config_open(&source, &config, &message);
         if (r < 0)
                 return log_error(r, "%s", message ? message : "Bad configuration");
-        log_set_level(level_from_string(config.log_level));
+        log_set_level(log_level_of(&config));
 
         (void) fcntl(arguments->keeper_fd, F_SETFD, FD_CLOEXEC);
         for (size_t i = 0; i < arguments->n_listen_fds; i++) {
@@ -102,6 +122,7 @@ static int run(const Arguments *arguments) {
         }
         DaemonArgs args = {
                 .config = &config,
+                .source = &source,
                 .keeper_fd = arguments->keeper_fd,
                 .listen_fds = fds,
                 .n_listen_fds = arguments->n_listen_fds,
@@ -137,6 +158,7 @@ int main(int argc, char **argv) {
         (void) sigemptyset(&mask);
         (void) sigaddset(&mask, SIGTERM);
         (void) sigaddset(&mask, SIGINT);
+        (void) sigaddset(&mask, SIGHUP);
         (void) sigprocmask(SIG_SETMASK, &mask, NULL);
 
         if (argc > 1 && str_startswith(argv[1], "--tool="))

@@ -99,11 +99,21 @@ void keeper_control_accept(Keeper *k) {
         k->control_generation++;
 }
 
-static KeeperMsgType start_daemon(Keeper *k, const int *fds, size_t n_fds) {
+/* The answer; 0: none is deserved. The descriptors are taken over. */
+static uint32_t start_daemon(Keeper *k, const KeeperMsg *msg, int *fds, size_t n_fds) {
         if (!k->quitting || k->daemon.pid != 0) {
-                for (size_t i = 0; i < n_fds; i++)
-                        (void) fd_close(fds[i]);
+                keeper_fds_close(fds, n_fds);
                 return KEEPER_CONTROL_BUSY;
+        }
+        if (msg->start.has_arguments) {
+                int r = n_fds > 0 ? keeper_daemon_take_arguments(k, fds[n_fds - 1]) : -EBADMSG;
+
+                if (r < 0) {
+                        (void) log_warning(r, "the command line for the daemon cannot be used");
+                        keeper_fds_close(fds, n_fds);
+                        return 0;
+                }
+                keeper_fds_close(&fds[--n_fds], 1);
         }
         keeper_listen_close(k);
         memcpy(k->listen, fds, n_fds * sizeof(int));
@@ -129,9 +139,9 @@ void keeper_control_event(Keeper *k, KeeperKey key) {
         if (r == -EAGAIN)
                 return;
         if (r == 1 && msg.type == KEEPER_START) {
-                KeeperMsg answer = { .type = start_daemon(k, fds, n_fds) };
+                KeeperMsg answer = { .type = start_daemon(k, &msg, fds, n_fds) };
 
-                r = keeper_msg_send(fd, &answer, NULL, 0);
+                r = answer.type ? keeper_msg_send(fd, &answer, NULL, 0) : 0;
                 if (r < 0)
                         (void) log_warning(r, "the answer to START could not be sent");
         } else if (r == 1)

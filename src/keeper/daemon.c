@@ -40,23 +40,54 @@ usec_t keeper_daemon_backoff(unsigned failures) {
         return MIN(BACKOFF_FIRST_USEC << (failures - 1), BACKOFF_MAX_USEC);
 }
 
+/* PATH ARGS… --keeper-fd 3 --listen-fds N; room for the rest was taken. */
+static void finish_argv(KeeperDaemon *d, size_t n) {
+        static char keeper_option[] = "--keeper-fd", keeper_fd[] = "3",
+                    listen_option[] = "--listen-fds";
+
+        d->argv[n++] = keeper_option;
+        d->argv[n++] = keeper_fd;
+        d->argv[n++] = listen_option;
+        d->argv[n++] = d->listen_text;
+        d->argv[n] = NULL;
+}
+
 int keeper_daemon_init(Keeper *k) {
         KeeperDaemon *d = &k->daemon;
         char *const *args = k->options.daemon_args;
-        size_t n = strv_length(args), i = 0;
+        size_t n = strv_length(args);
 
-        /* PATH ARGS… --keeper-fd 3 --listen-fds N */
-        d->argv = calloc(n + 6, sizeof(char *));
+        d->argv = calloc(MAX(n, (size_t) KEEPER_DAEMON_WORDS) + 6, sizeof(char *));
         if (!d->argv)
                 return -ENOMEM;
-        d->argv[i++] = strdup(k->options.daemon_path);
-        while (*args)
-                d->argv[i++] = *args++;
-        d->argv[i++] = strdup("--keeper-fd");
-        d->argv[i++] = strdup("3");
-        d->argv[i++] = strdup("--listen-fds");
-        d->argv[i++] = d->listen_text;
-        return d->argv[0] && d->argv[n + 1] && d->argv[n + 2] && d->argv[n + 3] ? 0 : -ENOMEM;
+        d->argv[0] = strdup(k->options.daemon_path);
+        if (!d->argv[0])
+                return -ENOMEM;
+        memcpy(d->argv + 1, args, n * sizeof(char *));
+        finish_argv(d, n + 1);
+        return 0;
+}
+
+int keeper_daemon_take_arguments(Keeper *k, int fd) {
+        KeeperDaemon *d = &k->daemon;
+        char words[KEEPER_DAEMON_BYTES];
+        size_t n = 0;
+
+        ssize_t size = pread(fd, words, sizeof(words), 0);
+        if (size < 0)
+                return errno_neg();
+        if (size < 2 || words[0] != '/' || words[size - 1] != '\0' || (size_t) size == sizeof(words))
+                return -EINVAL;
+        for (ssize_t i = 0; i < size; i++)
+                n += words[i] == '\0';
+        if (n > KEEPER_DAEMON_WORDS)
+                return -E2BIG;
+        memcpy(d->words, words, (size_t) size);
+        char *p = d->words;
+        for (size_t i = 0; i < n; i++, p += strlen(p) + 1)
+                d->argv[i] = p;
+        finish_argv(d, n);
+        return 0;
 }
 
 /* In the child: only async-signal-safe calls. */
@@ -73,7 +104,7 @@ static _Noreturn void child_main(const Keeper *k, int link) {
         for (unsigned i = 0; i < 1 + k->n_listen; i++)
                 if (fds[i] < 0 || dup2(fds[i], LINK_FD + (int) i) < 0)
                         _exit(126);
-        (void) execv(k->options.daemon_path, k->daemon.argv);
+        (void) execv(k->daemon.argv[0], k->daemon.argv);
         (void) !write(STDERR_FILENO, text, sizeof(text) - 1);
         _exit(127);
 }

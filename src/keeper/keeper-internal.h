@@ -81,10 +81,14 @@ typedef struct KeeperRun {
 typedef struct KeeperLink {
         int fd;
         bool writable; /* false: wait for EPOLLOUT */
-        bool pend_hello, pend_end, pend_terminate, pend_refused;
+        bool pend_hello, pend_end, pend_terminate, pend_reload, pend_refused;
         KeeperMsg refused; /* reading stops until it is sent */
         unsigned cursor;
 } KeeperLink;
+
+/* A later `agentd start` may bring the daemon another command line: room for it is taken at the start. */
+#define KEEPER_DAEMON_WORDS 512
+#define KEEPER_DAEMON_BYTES 65536
 
 typedef struct KeeperDaemon {
         pid_t pid; /* 0: none; never used for anything but to recognise our child */
@@ -94,8 +98,9 @@ typedef struct KeeperDaemon {
         unsigned failures;
         usec_t start_at; /* monotonic; USEC_INFINITY: no start is due */
         usec_t kill_at;  /* monotonic; a daemon without a link, or one that does not stop */
-        char **argv;     /* with room for the descriptors' numbers at the end */
+        char **argv; /* with room for KEEPER_DAEMON_WORDS and the descriptors' numbers at the end */
         char listen_text[12];
+        char words[KEEPER_DAEMON_BYTES]; /* of a command line that START brought */
 } KeeperDaemon;
 
 #define KEEPER_CONTROL_MAX 4
@@ -223,6 +228,8 @@ void keeper_link_message(Keeper *k, const KeeperMsg *msg, int *fds, size_t n_fds
 #define KEEPER_STOP_USEC (90 * USEC_PER_SEC) /* for a daemon that was told to stop */
 
 int keeper_daemon_init(Keeper *k);
+/* Another command line from now on: PATH and ARGS in a file, NUL behind each. A negative errno changes nothing. */
+int keeper_daemon_take_arguments(Keeper *k, int fd);
 /* The daemon that started us. */
 int keeper_daemon_adopt(Keeper *k, int pidfd);
 void keeper_daemon_start(Keeper *k);

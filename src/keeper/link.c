@@ -30,7 +30,13 @@ static int watch(Keeper *k) {
 int keeper_link_open(Keeper *k, int fd) {
         int r;
 
-        k->link = (KeeperLink){ .fd = fd, .writable = true, .pend_hello = true, .pend_end = true };
+        k->link = (KeeperLink){
+                .fd = fd,
+                .writable = true,
+                .pend_hello = true,
+                .pend_end = true,
+                .pend_reload = k->link.pend_reload, /* asked for while nobody was there */
+        };
         r = watch(k);
         if (r < 0) {
                 k->link.fd = -EBADF;
@@ -136,6 +142,8 @@ static bool link_next(Keeper *k, Item *ret) {
                 *ret = (Item){ .msg = { .type = KEEPER_SLOTS_END }, .flag = &l->pend_end };
         else if (!l->pend_end && l->pend_terminate)
                 *ret = (Item){ .msg = { .type = KEEPER_TERMINATE }, .flag = &l->pend_terminate };
+        else if (!l->pend_end && l->pend_reload)
+                *ret = (Item){ .msg = { .type = KEEPER_RELOAD }, .flag = &l->pend_reload };
         else if (!l->pend_end && l->pend_refused)
                 *ret = (Item){ .msg = l->refused, .flag = &l->pend_refused };
         else if (r)

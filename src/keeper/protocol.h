@@ -19,9 +19,11 @@
  * SLOTS_END. A freshly adopting keeper has none; the daemon sends ADOPT for each run it knows.
  * - QUIT by the daemon: the keeper closes the listening sockets, will not start the daemon again,
  * and leaves as soon as no run lives. Until then `agentd start` may say START on the control
- * socket, with new listening sockets: the keeper starts the daemon again with them. As PID 1 it
- * leaves when the daemon has gone and all is empty. Ends that were not freed by then are kept in
- * DIR/keeper.exits, and the next keeper that is not an adopting one has them in its slots.
+ * socket, with new listening sockets and a new command line: the keeper starts the daemon again
+ * with them. As PID 1 it leaves when the daemon has gone and all is empty. Ends that were not freed
+ * by then are kept in DIR/keeper.exits, and the next keeper that is not an adopting one has them in
+ * its slots.
+ * - SIGHUP to the keeper: it sends RELOAD to the daemon, as soon as there is one.
  * - SIGTERM or SIGINT to the keeper: it sends TERMINATE to the daemon (or restarts nothing if there
  * is none), which does the graceful stop and answers with QUIT. A second one after 5 s, or a daemon
  * that does not answer within 90 s: the keeper ends the daemon and leaves; agents live on.
@@ -61,6 +63,7 @@ typedef enum KeeperMsgType {
         KEEPER_FAILED, /* failed: the run never began; no EXITED follows; slot is in KEEPER_RUN_FAILED */
         KEEPER_EXITED,    /* slot: the leader is gone; what it wrote before is in the log files */
         KEEPER_TERMINATE, /* –: somebody asked the keeper to stop everything gracefully */
+        KEEPER_RELOAD,    /* –: somebody asked the keeper to have the configuration read again */
         /* daemon → keeper */
         KEEPER_SPAWN = 32, /* run; fds: KEEPER_FD_* (job, and the output set) */
         KEEPER_SIGNAL, /* signal: to the leader by pidfd; SIGCONT follows SIGTERM-like ones by the daemon's choice */
@@ -69,8 +72,9 @@ typedef enum KeeperMsgType {
         KEEPER_QUIT,   /* quit */
         KEEPER_NOTIFY, /* notify: for the service manager, who listens to the keeper only */
         /* control socket (agentd start → keeper, and answers) */
-        KEEPER_START =
-                64, /* start; fds: listening sockets. Answer: CONTROL_OK or CONTROL_BUSY (daemon runs) */
+        KEEPER_START = 64, /* start; fds: listening sockets, and behind them a file with the daemon's
+                            * command line if has_arguments: PATH and ARGS, NUL behind each. Answer:
+                            * CONTROL_OK or CONTROL_BUSY (daemon runs), none if that file is wrong */
         KEEPER_CONTROL_OK,
         KEEPER_CONTROL_BUSY,
 } KeeperMsgType;
@@ -155,6 +159,9 @@ typedef struct KeeperMsg {
                         uint64_t pidfd_id;
                         uint64_t start_time;
                 } adopt;
+                struct {
+                        uint32_t has_arguments;
+                } start;
                 struct {
                         uint32_t keep_runs; /* 0: the daemon has ended all runs, leave at once */
                 } quit;

@@ -9,7 +9,10 @@
  *
  * SIGTERM and SIGINT: the daemon is asked to stop everything; only it can do that well. A second
  * one after five seconds, or ninety without an end, and the keeper kills the daemon and leaves;
- * agents live on. */
+ * agents live on.
+ *
+ * SIGHUP: the daemon is asked to read its configuration again. A terminal that goes away sends it
+ * too, which does no harm. */
 
 #include <signal.h>
 #include <sys/pidfd.h>
@@ -22,16 +25,17 @@
 #define INSIST_USEC (5 * USEC_PER_SEC)
 
 int keeper_signals_open(Keeper *k) {
-        static const int ignored[] = { SIGPIPE, SIGHUP, SIGXFSZ, SIGTTOU, SIGTTIN, SIGTSTP };
+        static const int ignored[] = { SIGPIPE, SIGXFSZ, SIGTTOU, SIGTTIN, SIGTSTP };
         sigset_t set;
 
-        /* A terminal that goes away, or a file that reaches its limit, is no reason to die. */
+        /* A pipe or terminal that goes away, or a file that reaches its limit, is no reason to die. */
         for (size_t i = 0; i < ELEMENTSOF(ignored); i++)
                 (void) signal(ignored[i], SIG_IGN);
         sigemptyset(&set);
         sigaddset(&set, SIGCHLD);
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGINT);
+        sigaddset(&set, SIGHUP);
         if (sigprocmask(SIG_SETMASK, &set, NULL) < 0)
                 return errno_neg();
         k->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -95,6 +99,8 @@ void keeper_signals_event(Keeper *k) {
         while (read(k->signals, &si, sizeof(si)) == (ssize_t) sizeof(si)) {
                 if (si.ssi_signo == SIGCHLD)
                         children = true;
+                else if (si.ssi_signo == SIGHUP)
+                        k->link.pend_reload = true;
                 else
                         stop_asked(k);
         }

@@ -162,6 +162,8 @@ void http_conn_notify(void *cls,
                 *socket_context = conn;
                 s->stats.connections++;
                 s->stats.connections_now++;
+                (void) MHD_set_connection_option(mhd, MHD_CONNECTION_OPTION_TIMEOUT,
+                                                 http_timeout_sec(s));
                 http_deadline_set(s, &conn->deadline, HTTP_DEBT_REQUEST_LINE);
                 http_deadline_arm(s, USEC_INFINITY);
                 return;

@@ -96,6 +96,18 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* The lists stay in order: what is cut is cut to the same time. */
+void http_deadlines_shorten(HttpServer *s) {
+        for (HttpDebt debt = 0; debt < _HTTP_DEBT_MAX; debt++) {
+                usec_t latest = event_now(s) + debt_duration(s, debt);
+                LIST_FOREACH(l, &s->debts[debt]) {
+                        HttpDeadline *d = LIST_ENTRY(l, HttpDeadline, link);
+                        d->due = MIN(d->due, latest);
+                }
+        }
+        http_deadline_arm(s, USEC_INFINITY);
+}
+
 int http_deadline_init(HttpServer *s) {
         for (size_t i = 0; i < _HTTP_DEBT_MAX; i++)
                 list_init(&s->debts[i]);

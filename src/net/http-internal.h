@@ -165,6 +165,10 @@ void http_conn_notify(void *cls,
 
 /* deadline.c */
 int http_deadline_init(HttpServer *s);
+/* After the timeouts changed: nobody has more time left than he would get now. */
+void http_deadlines_shorten(HttpServer *s);
+/* The idle timeout as libmicrohttpd takes it. */
+unsigned http_timeout_sec(const HttpServer *s);
 void http_deadline_set(HttpServer *s, HttpDeadline *d, HttpDebt debt);
 void http_deadline_clear(HttpDeadline *d);
 /* Arms the timer if it is not, or is later than the first deadline or libmicrohttpd's own. */

@@ -111,19 +111,23 @@ static void config_fill(HttpConfig *c) {
         c->error_body = c->error_body ?: default_error_body;
 }
 
-static int daemon_start(HttpServer *s) {
-        usec_t timeout_sec = (s->config.idle_timeout_usec + USEC_PER_SEC - 1) / USEC_PER_SEC;
+unsigned http_timeout_sec(const HttpServer *s) {
+        usec_t sec = (s->config.idle_timeout_usec + USEC_PER_SEC - 1) / USEC_PER_SEC;
 
+        return (unsigned) MIN(sec, MHD_TIMEOUT_MAX_SEC);
+}
+
+static int daemon_start(HttpServer *s) {
         s->daemon = MHD_start_daemon(
                 MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
                         MHD_USE_ERROR_LOG,
                 0, NULL, NULL, http_request_access, s, MHD_OPTION_EXTERNAL_LOGGER, log_mhd, NULL,
                 MHD_OPTION_CONNECTION_LIMIT, s->config.connections_max + 1,
                 MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_HEAD_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-                (unsigned) MIN(timeout_sec, MHD_TIMEOUT_MAX_SEC), MHD_OPTION_URI_LOG_CALLBACK,
-                http_request_begin, s, MHD_OPTION_UNESCAPE_CALLBACK, http_request_unescape, s,
-                MHD_OPTION_NOTIFY_COMPLETED, http_request_completed, s,
-                MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, s, MHD_OPTION_END);
+                http_timeout_sec(s), MHD_OPTION_URI_LOG_CALLBACK, http_request_begin, s,
+                MHD_OPTION_UNESCAPE_CALLBACK, http_request_unescape, s, MHD_OPTION_NOTIFY_COMPLETED,
+                http_request_completed, s, MHD_OPTION_NOTIFY_CONNECTION, http_conn_notify, s,
+                MHD_OPTION_END);
         return s->daemon ? 0 : -ENOMEM;
 }
 
@@ -177,6 +181,19 @@ int http_server_new(HttpServer **ret, sd_event *event, const HttpConfig *config)
 
         *ret = TAKE_PTR(s);
         return 0;
+}
+
+void http_server_configure(HttpServer *s, const HttpConfig *config) {
+        HttpConfig c = *config;
+
+        OBJ_CHECK(s, HTTP_SERVER_MAGIC);
+        config_fill(&c);
+        s->config.body_max = c.body_max;
+        s->config.body_memory_max = c.body_memory_max;
+        s->config.connections_per_ip_max = c.connections_per_ip_max;
+        s->config.idle_timeout_usec = c.idle_timeout_usec;
+        s->config.request_timeout_usec = c.request_timeout_usec;
+        http_deadlines_shorten(s);
 }
 
 /* libmicrohttpd's end calls back for every connection, so all of our parts must still be there. */

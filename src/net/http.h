@@ -107,6 +107,9 @@ typedef struct HttpConfig {
 } HttpConfig;
 
 int http_server_new(HttpServer **ret, sd_event *event, const HttpConfig *config);
+/* Takes up the limits and timeouts of config from now on, but for connections_max. What is under
+ * way keeps the body_max that it began with; a timeout that became shorter counts for it too. */
+void http_server_configure(HttpServer *s, const HttpConfig *config);
 HttpServer *http_server_free(HttpServer *s);
 DEFINE_CLEANUP(HttpServer *, http_server_free);
 /* Serves a listening socket (TCP or unix; told apart by SO_DOMAIN). The fd is duplicated, and made

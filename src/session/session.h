@@ -242,6 +242,11 @@ typedef struct SessionConfig {
         WorkspaceManager *workspace; /* see session_manager_close(); NULL: checkpoints have no files */
 } SessionConfig;
 
+/* Takes up the spans and limits of config while sessions run: deadlines are worked out again, what
+ * is due by the new ones happens in the next turns of the loop. Its folders and counts of
+ * checkpoints are not looked at. */
+void session_manager_configure(SessionManager *m, const SessionConfig *config);
+
 /* ops NULL: no session has a process, whatever its command says; else all functions are set. data
  * of ops lives as long as the manager. Free it before the store. */
 int session_manager_new(SessionManager **ret,

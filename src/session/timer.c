@@ -147,3 +147,22 @@ void session_manager_tick(SessionManager *m) {
         }
         (void) manager_rearm(m);
 }
+
+void session_manager_configure(SessionManager *m, const SessionConfig *config) {
+        bool other_spans = m->config.checkpoint_interval_usec != config->checkpoint_interval_usec ||
+                           m->config.session_timeout_usec != config->session_timeout_usec;
+
+        OBJ_CHECK(m, SESSION_MANAGER_MAGIC);
+        m->config.checkpoint_interval_usec = config->checkpoint_interval_usec;
+        m->config.session_timeout_usec = config->session_timeout_usec;
+        m->config.events_max = config->events_max;
+        m->config.events_age_usec = config->events_age_usec;
+        m->config.sessions_max = config->sessions_max;
+        m->config.message_max = config->message_max;
+        if (m->is_shutting_down)
+                return;
+        for (size_t i = 0; other_spans && i < m->n_sorted; i++)
+                session_rearm(m->sorted[i]);
+        if (m->n_events > 0)
+                events_arm(m, clock_monotonic());
+}

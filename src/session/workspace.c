@@ -71,6 +71,11 @@ int workspace_manager_new(WorkspaceManager **ret,
         return 0;
 }
 
+void workspace_manager_set_file_max(WorkspaceManager *m, uint64_t bytes) {
+        OBJ_CHECK(m, WORKSPACE_MANAGER_MAGIC);
+        m->file_size_max = bytes > 0 ? bytes : FILE_SIZE_MAX;
+}
+
 WorkspaceManager *workspace_manager_free(WorkspaceManager *m) {
         if (!m)
                 return NULL;

@@ -39,6 +39,8 @@ int workspace_manager_new(WorkspaceManager **ret,
                           const char *data_dir,
                           const char *module_path,
                           uint64_t file_size_max /* 0: 64 MiB */);
+/* Of files that are recorded from now on. */
+void workspace_manager_set_file_max(WorkspaceManager *m, uint64_t bytes);
 /* Waits for work under way. */
 WorkspaceManager *workspace_manager_free(WorkspaceManager *m);
 DEFINE_CLEANUP(WorkspaceManager *, workspace_manager_free);

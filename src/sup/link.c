@@ -158,6 +158,10 @@ static void on_event(SupManager *m, const KeeperMsg *msg) {
                 if (m->ops.terminate)
                         m->ops.terminate(m->userdata);
                 break;
+        case KEEPER_RELOAD:
+                if (m->ops.reload)
+                        m->ops.reload(m->userdata);
+                break;
         default:
                 log_debug("Unknown packet %u from the keeper", msg->type);
         }

@@ -127,6 +127,16 @@ static unsigned default_max_runs(void) {
         return (unsigned) MAX((rlim_t) 1, MIN(spare / FDS_PER_RUN, (rlim_t) 65536));
 }
 
+static unsigned start_parallel_or_default(unsigned n) {
+        return n > 0 ? n : START_PARALLEL_DEFAULT;
+}
+
+void sup_manager_set_start_parallel(SupManager *m, unsigned n) {
+        OBJ_CHECK(m, SUP_MANAGER_MAGIC);
+        m->start_parallel = start_parallel_or_default(n);
+        manager_wake(m);
+}
+
 static int copy_config(SupManager *m, const SupConfig *config) {
         int r = path_absolute(config->runtime_dir, &m->runtime_dir);
         if (r >= 0)
@@ -146,8 +156,7 @@ static int copy_config(SupManager *m, const SupConfig *config) {
                 memcpy(m->listen_fds, config->listen_fds, config->n_listen_fds * sizeof(int));
                 m->n_listen_fds = config->n_listen_fds;
         }
-        m->start_parallel =
-                config->start_parallel > 0 ? config->start_parallel : START_PARALLEL_DEFAULT;
+        m->start_parallel = start_parallel_or_default(config->start_parallel);
         m->max_runs = config->max_runs > 0 ? config->max_runs : default_max_runs();
         return 0;
 }

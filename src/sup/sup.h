@@ -129,6 +129,8 @@ typedef struct SupOps {
         void (*keeper_ready)(pid_t keeper_pid, void *userdata);
         /* Somebody asked the keeper to stop everything. */
         void (*terminate)(void *userdata);
+        /* Somebody asked the keeper to have the configuration read again. */
+        void (*reload)(void *userdata);
 } SupOps;
 
 typedef struct SupConfig {
@@ -151,6 +153,8 @@ int sup_manager_new(SupManager **ret,
                     void *userdata);
 SupManager *sup_manager_free(SupManager *m);
 DEFINE_CLEANUP(SupManager *, sup_manager_free);
+/* How many may be spawning at once from now on; 0: 16. */
+void sup_manager_set_start_parallel(SupManager *m, unsigned n);
 pid_t sup_manager_keeper_pid(const SupManager *m);
 unsigned sup_manager_n_alive(const SupManager *m);
 bool sup_manager_has_cgroups(const SupManager *m);

@@ -18,7 +18,7 @@ SLEEPER = ["sh", "-c", "echo up; exec sleep 1000"]
 COUNTER = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.005; done"]
 ID = re.compile(r"\b[0-9a-f]{16}\b")
 
-VERBS = ["start", "stop", "status", "version", "config", "doctor", "token", "create", "run", "restart", "pause",
+VERBS = ["start", "stop", "status", "version", "config", "reload", "doctor", "token", "create", "run", "restart", "pause",
          "resume", "stop-session", "kill", "fork", "restore", "archive", "delete", "list", "top", "show", "logs", "events",
          "messages", "checkpoints", "branches", "diff", "tree", "runs", "send", "checkpoint", "variables", "memory", "help",
          "completion"]
