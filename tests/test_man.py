@@ -67,3 +67,13 @@ def test_every_route_with_its_fields_is_in_the_manual():
     for name, schema in openapi["components"]["schemas"].items():
         for member in schema.get("properties", {}):
             assert member in text, (name, member)
+
+
+def test_every_key_with_its_variable_is_in_the_manual_of_the_file():
+    text = shown(page("agentd.conf.5"), 200)
+    example = subprocess.run([BUILD / "agentd", "config", "--example"], capture_output=True, text=True, check=True,
+                             env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"}).stdout
+    keys = re.findall(r"^#? ?([A-Z]\w+)=", example, re.M)
+    assert len(keys) > 20
+    for key in keys:
+        assert re.search(rf"^ +{key}=$", text, re.M), key
