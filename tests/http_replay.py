@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import pathlib
+import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
@@ -310,6 +311,11 @@ def parse_answers(data, methods, ended):
 
 def check_answer(openapi, method, path, answer, is_plain):
     kind = answer.headers.get("content-type", "")
+    coding = answer.headers.get("content-encoding")
+    if coding == "gzip":
+        answer = Answer(answer.status, answer.headers, zlib.decompress(answer.body, 31))
+    elif coding:
+        return  # zstd: nothing here can read it
     if kind.startswith("application/json") and answer.body:
         try:
             words = json.loads(answer.body)

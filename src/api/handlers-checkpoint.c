@@ -193,9 +193,12 @@ void api_checkpoint_create(ApiCall *c) {
                                             in->label.s, on_checkpoint, c));
 }
 
-/* -ESTALE: it was there when the request came, and deleted by another one before this one's commit. */
+/* -ESTALE: it was there when the request came, and deleted or changed by another one before this one's
+ * commit. Who said what it had to be is told that it is not; who did not, that it is gone. */
 static void fail_change(ApiCall *c, int r) {
-        api_fail_result(c, r == -ESTALE ? SESSION_E_NO_CHECKPOINT : r);
+        bool is_gone = r == -ESTALE && !http_header(c->req, "If-Match");
+
+        api_fail_result(c, is_gone ? SESSION_E_NO_CHECKPOINT : r);
 }
 
 static void on_patched(int r, Session *s, uint64_t id, void *userdata) {
