@@ -103,13 +103,19 @@ void api_quiesce(Api *a) {
         }
 }
 
+void api_close(Api *a) {
+        if (!a)
+                return;
+        api_quiesce(a);
+        a->runs = session_unsubscribe(a->runs);
+        api_keyed_drop(a, true);
+        a->server = http_server_free(a->server);
+}
+
 Api *api_free(Api *a) {
         if (!a)
                 return NULL;
-        api_quiesce(a);
-        session_unsubscribe(a->runs);
-        api_keyed_drop(a, true);
-        http_server_free(a->server);
+        api_close(a);
         http_router_free(a->router);
         buf_done(&a->openapi);
         buf_done(&a->docs);

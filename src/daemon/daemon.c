@@ -490,7 +490,7 @@ int daemon_run(Daemon *d) {
 Daemon *daemon_free(Daemon *d) {
         if (!d)
                 return NULL;
-        api_free(d->api);
+        api_close(d->api);
         session_manager_close(d->sessions);
         workspace_manager_free(d->workspace); /* what it finishes now goes to sessions */
         /* Completions that are delivered while the stores close may still reach sessions. */
@@ -502,6 +502,7 @@ Daemon *daemon_free(Daemon *d) {
         agents_free(d->agents);
         sup_manager_free(d->sup);
         memory_manager_free(d->memory);
+        api_free(d->api);
         store_free(d->memory_store);
         store_free(d->state);
         sd_event_source_disable_unref(d->sigterm);
