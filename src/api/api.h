@@ -45,8 +45,8 @@ typedef struct ApiConfig {
 } ApiConfig;
 
 int api_new(Api **ret, sd_event *event, const ApiConfig *config);
-/* Ends all connections. What the domain rooms still complete for requests of theirs reaches nobody, but
- * may come: so the Api itself lives until those rooms are gone. NULL is fine. */
+/* Ends all connections. What the domain rooms still complete for requests of theirs reaches nobody,
+ * but may come: so the Api itself lives until those rooms are gone. NULL is fine. */
 void api_close(Api *a);
 /* Behind the rooms that it calls; NULL is fine. */
 Api *api_free(Api *a);

@@ -193,8 +193,8 @@ void api_checkpoint_create(ApiCall *c) {
                                             in->label.s, on_checkpoint, c));
 }
 
-/* -ESTALE: it was there when the request came, and deleted or changed by another one before this one's
- * commit. Who said what it had to be is told that it is not; who did not, that it is gone. */
+/* -ESTALE: it was there when the request came, and deleted or changed by another one before this
+ * one's commit. Who said what it had to be is told that it is not; who did not, that it is gone. */
 static void fail_change(ApiCall *c, int r) {
         bool is_gone = r == -ESTALE && !http_header(c->req, "If-Match");
 
