@@ -160,14 +160,21 @@ static double open_fds(void) {
 
 static void write_memory(Buf *out) {
         FILE *f = fopen("/proc/self/statm", "re");
-        unsigned long pages = 0, resident = 0;
+        char line[256] = "";
         double page = (double) sysconf(_SC_PAGESIZE);
 
         if (!f)
                 return;
-        int n = fscanf(f, "%lu %lu", &pages, &resident);
+        bool is_read = fgets(line, sizeof(line), f) != NULL;
         (void) fclose(f);
-        if (n != 2)
+        if (!is_read)
+                return;
+        char *second = line + strcspn(line, " ");
+        uint64_t pages, resident;
+        if (*second)
+                *second++ = '\0';
+        second[strcspn(second, " ")] = '\0';
+        if (str_to_u64(line, &pages) < 0 || str_to_u64(second, &resident) < 0)
                 return;
         metrics_one(out, "process_virtual_memory_bytes", GAUGE, "Virtual memory of the daemon.",
                     (double) pages * page);

@@ -112,6 +112,7 @@ static bool has_body(const FieldTable *t, bool *ret_required) {
 }
 
 static void write_ref(JsonWriter *w, const FieldTable *t, bool is_output) {
+        assert(t);
         _cleanup_free_ char *path = t->name ? str_printf("#/components/schemas/%s", t->name) : NULL;
 
         if (!path) {

@@ -101,7 +101,7 @@ static int put_header(ArchiveWriter *w, const char *name, uint64_t size) {
 
         if (strlen(name) > ARCHIVE_NAME_MAX)
                 return -ENAMETOOLONG;
-        memcpy(h, name, strlen(name));
+        memcpy(h, name, strlen(name)); /* NOLINT(bugprone-not-null-terminated-result) */
         put_number(h + 100, 8, 0600);
         put_number(h + 108, 8, 0);
         put_number(h + 116, 8, 0);
@@ -109,10 +109,8 @@ static int put_header(ArchiveWriter *w, const char *name, uint64_t size) {
         put_number(h + 136, 12, clock_realtime() / USEC_PER_SEC);
         memset(h + 148, ' ', 8);
         h[156] = '0';
-        memcpy(h + 257,
-               "ustar\0"
-               "00",
-               8);
+        memcpy(h + 257, "ustar", sizeof("ustar"));
+        h[263] = h[264] = '0'; /* the version has no end */
         for (size_t i = 0; i < sizeof(h); i++)
                 sum += (unsigned char) h[i];
         (void) snprintf(h + 148, 8, "%06o", sum);

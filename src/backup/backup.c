@@ -85,6 +85,7 @@ static bool is_left_out(const char *name) {
                str_startswith(name, "tmp_");
 }
 
+/* As deep as DEPTH_MAX. NOLINTBEGIN(misc-no-recursion) */
 static int add_folder(Writing *w, const char *path, const char *name, unsigned depth);
 
 static int add_entry(
@@ -120,6 +121,7 @@ static int add_folder(Writing *w, const char *path, const char *name, unsigned d
         }
         return -errno;
 }
+/* NOLINTEND(misc-no-recursion) */
 
 static int add_bodies(Writing *w, StoreReader *state) {
         _cleanup_(store_cursor_freep) StoreCursor *c = NULL;

@@ -27,6 +27,7 @@ static void dir_closep(DIR **d) {
                 (void) closedir(*d);
 }
 
+/* As deep as DEPTH_MAX. NOLINTBEGIN(misc-no-recursion) */
 static int give_content(int fd, const Owner *o, unsigned depth);
 
 static int give_entry(int dir, const char *name, const Owner *o, unsigned depth) {
@@ -72,6 +73,7 @@ static int give_content(int fd, const Owner *o, unsigned depth) {
                         return r;
         }
 }
+/* NOLINTEND(misc-no-recursion) */
 
 int fs_chown_tree(int fd, uid_t uid, gid_t gid) {
         Owner o = { .uid = uid, .gid = gid };

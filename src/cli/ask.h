@@ -70,11 +70,11 @@ void say_session(Cli *c, JsonSpan session, bool is_new);
 /* "running (active)", "stopped". */
 char *session_state_text(Cli *c, JsonSpan session);
 /* The same, with a substate only where it says something that the status does not. */
-char *session_state_brief(Cli *c, JsonSpan session);
+char *session_state_brief(Cli *c, JsonSpan s);
 /* The colour of that: yellow for what should run and does not. */
 const char *session_colour(Cli *c, JsonSpan session);
 /* The command line of a session's agent, "" if it has none. brief: at most 40 columns, absolute
  * paths by their last part only. */
 char *session_command(Cli *c, JsonSpan session, bool brief);
 /* What `agentd status SESSION` says above the log. run and checkpoint may be absent. */
-void session_status_text(Cli *c, JsonSpan session, JsonSpan run, JsonSpan checkpoint, Buf *out);
+void session_status_text(Cli *c, JsonSpan s, JsonSpan run, JsonSpan checkpoint, Buf *out);

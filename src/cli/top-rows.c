@@ -106,9 +106,8 @@ void top_rows_remove(TopRows *t, uint64_t id) {
                 return;
         for (size_t i = 0; i < t->n_shown; i++)
                 if (t->shown[i] == row) {
-                        memmove(&t->shown[i], &t->shown[i + 1],
-                                (t->n_shown - i - 1) * sizeof(*t->shown));
-                        t->n_shown--;
+                        for (t->n_shown--; i < t->n_shown; i++)
+                                t->shown[i] = t->shown[i + 1];
                         break;
                 }
         row_free(row);

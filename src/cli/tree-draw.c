@@ -139,7 +139,8 @@ static void end_line(Tree *t, const TreeBranch *b, unsigned column) {
                       b->to == 1 ? "" : "s", cli_ago(c, cli_time(b->item, "created_at"))));
 }
 
-/* ---- branches ---- */
+/* ---- branches ----
+ * As deep as COLUMNS_MAX. NOLINTBEGIN(misc-no-recursion) */
 
 /* What of b is left behind a place, in a column beside; only its name if nothing follows. */
 static void draw_rest(Tree *t, TreeBranch *b, size_t mark, Place at, unsigned column) {
@@ -189,6 +190,7 @@ static void draw(Tree *t, TreeBranch *b, size_t mark, Place at, unsigned column)
         stretch(t, b, &at, (Place){ b->to, "" }, column);
         end_line(t, b, column);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 void tree_draw(Tree *t) {
         TreeBranch *first = t->branches;

@@ -47,9 +47,11 @@ static void read_branch(Tree *t, JsonSpan item) {
 
 /* Of the branches ahead of the one at index i, the one that the message was appended on. */
 static TreeBranch *owner_of(Tree *t, const char *node, size_t i) {
-        while (i-- > 1)
+        while (i-- > 1) {
+                assert(t->branches[i].id && node);
                 if (strcmp(t->branches[i].id, node) < 0 && has_own(&t->branches[i]))
                         return &t->branches[i];
+        }
         return &t->branches[0];
 }
 
@@ -67,6 +69,7 @@ static TreeBranch *branch_by_id(Tree *t, const char *id) {
 
         while (low < high) {
                 size_t middle = low + (high - low) / 2;
+                assert(t->branches[middle].id);
                 int c = strcmp(id, t->branches[middle].id);
                 if (c == 0)
                         return &t->branches[middle];

@@ -122,8 +122,10 @@ static bool find_key(const IniEntry *e, size_t *ret) {
 
 /* The reader left it as it is if it is a URL or one of the key's words. */
 static bool is_relative(const ConfigDef *k, const char *text, const DaemonConfig *c) {
+        const void *member = (const uint8_t *) c + k->offset;
+
         return k->type == CONFIG_PATH && text[0] != '/' && text[0] != '~' &&
-               !streq_ptr(*(char *const *) ((const uint8_t *) c + k->offset), text);
+               !streq_ptr(*(char *const *) member, text);
 }
 
 /* 0; 1: it is wrong and to be left out; or -EINVAL or -ENOMEM. */

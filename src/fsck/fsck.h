@@ -28,7 +28,7 @@ typedef struct FsckResult {
 /* Calls fn for each problem; repairs what can be. Errors with a sentence in *ret_message: -EBUSY: a
  * daemon runs and repair was asked for. */
 int fsck_run(const FsckPlaces *p,
-             bool repair,
+             bool repair_it,
              void (*fn)(const FsckProblem *problem, void *userdata),
              void *userdata,
              FsckResult *ret,

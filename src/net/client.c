@@ -66,8 +66,8 @@ HttpClient *http_client_free(HttpClient *c) {
 }
 
 /* With a unix socket the host is only a name in the Host header. */
-char *http_base_url(const HttpClientOptions *o) {
-        const char *base = o->base_url ?: "http://localhost";
+char *http_base_url(const HttpClientOptions *options) {
+        const char *base = options->base_url ?: "http://localhost";
         char *copy = strdup(base);
 
         for (size_t n = copy ? strlen(copy) : 0; n > 0 && copy[n - 1] == '/'; n--)

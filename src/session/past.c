@@ -94,8 +94,8 @@ static int batch(PastWriter *w, uint64_t session, usec_t now, size_t n, SessionT
 
         if (r == 0 && !w->txn)
                 r = session_txn_new(w->manager, NULL, &w->txn);
-        if (r < 0)
-                return r;
+        if (r != 0)
+                return r < 0 ? r : -EIO;
         w->bytes += n + ROW_BYTES;
         w->txn->next = (SessionInfo){ .id = session, .namespace_id = NAMESPACE_DEFAULT };
         w->txn->now = now;
