@@ -55,14 +55,15 @@ static void finish_argv(KeeperDaemon *d, size_t n) {
 int keeper_daemon_init(Keeper *k) {
         KeeperDaemon *d = &k->daemon;
         char *const *args = k->options.daemon_args;
-        size_t n = strv_length(args);
+        size_t n = strv_length(args), path_size = strlen(k->options.daemon_path) + 1;
 
         d->argv = calloc(MAX(n, (size_t) KEEPER_DAEMON_WORDS) + 6, sizeof(char *));
         if (!d->argv)
                 return -ENOMEM;
-        d->argv[0] = strdup(k->options.daemon_path);
-        if (!d->argv[0])
-                return -ENOMEM;
+        if (path_size > sizeof(d->words))
+                return -ENAMETOOLONG;
+        memcpy(d->words, k->options.daemon_path, path_size);
+        d->argv[0] = d->words;
         memcpy(d->argv + 1, args, n * sizeof(char *));
         finish_argv(d, n + 1);
         return 0;

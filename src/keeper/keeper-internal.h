@@ -100,7 +100,7 @@ typedef struct KeeperDaemon {
         usec_t kill_at;  /* monotonic; a daemon without a link, or one that does not stop */
         char **argv; /* with room for KEEPER_DAEMON_WORDS and the descriptors' numbers at the end */
         char listen_text[12];
-        char words[KEEPER_DAEMON_BYTES]; /* of a command line that START brought */
+        char words[KEEPER_DAEMON_BYTES]; /* its path; all of a command line that START brought */
 } KeeperDaemon;
 
 #define KEEPER_CONTROL_MAX 4
