@@ -40,7 +40,9 @@ def test_figures_move_with_what_happens(agentd):
     agentd.api("GET", f"/sessions/{other}", expect=200)
     agentd.api("GET", "/sessions/0123456789abcdef", expect=404)
     agentd.request("GET", "/nowhere")
-    wait_for(lambda: value(scrape(agentd), "agentd_restarts_total") >= 1, what="a restart")
+    wait_for(lambda: value(scrape(agentd), "agentd_restarts_total") >= 1 and
+             value(scrape(agentd), "agentd_runs_started_total") >= value(before, "agentd_runs_started_total") + 2,
+             what="a restart")
     agentd.api("POST", f"/sessions/{s}/stop")
     after = scrape(agentd)
 
