@@ -311,7 +311,8 @@ static void test_usage_counts_the_whole_tree(void **state) {
                 &rig, "{\"exec\":[\"sh\",\"-c\",\"sleep 1000 & sleep 1000 & echo up; wait\"]}");
         SupUsage usage;
 
-        wait_log(r, "up|");
+        wait_log(r, "up|"); /* may be there before the keeper's word that it runs */
+        rig_wait(&rig, sup_run_state(r->run) == SUP_RUN_ALIVE);
         assert_int_equal(sup_run_usage(r->run, &usage), 0);
         assert_in_range(usage.tasks, 3, 4); /* without cgroups the helper counts too */
         assert_true(usage.memory_bytes > 100000);
