@@ -102,14 +102,9 @@ static int add_entry(
         return S_ISREG(st.st_mode) ? add_file(w, path, inner) : 0;
 }
 
-static void dir_freep(DIR **d) {
-        if (*d)
-                (void) closedir(*d);
-}
-
 /* A missing one has nothing in it. */
 static int add_folder(Writing *w, const char *path, const char *name, unsigned depth) {
-        _cleanup_(dir_freep) DIR *d = opendir(path);
+        _cleanup_(dir_closep) DIR *d = opendir(path);
         struct dirent *e;
 
         if (!d)

@@ -22,11 +22,6 @@ typedef struct Owner {
         dev_t device;
 } Owner;
 
-static void dir_closep(DIR **d) {
-        if (*d)
-                (void) closedir(*d);
-}
-
 /* As deep as DEPTH_MAX. NOLINTBEGIN(misc-no-recursion) */
 static int give_content(int fd, const Owner *o, unsigned depth);
 

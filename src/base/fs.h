@@ -3,9 +3,16 @@
 
 /* Files and descriptors. Everything is CLOEXEC at birth. */
 
+#include <dirent.h>
 #include <sys/stat.h>
 
 #include "base/buf.h"
+
+/* For _cleanup_(). */
+static inline void dir_closep(DIR **d) {
+        if (*d)
+                (void) closedir(*d);
+}
 
 /* Creates the folder and its missing parents with mode; an existing folder is fine. */
 int fs_mkdir_p(const char *path, mode_t mode);

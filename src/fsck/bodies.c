@@ -147,15 +147,10 @@ static int file_check(Fsck *f, const char *folder, const char *entry) {
         return lose_file(f, name);
 }
 
-static void dir_freep(DIR **d) {
-        if (*d)
-                (void) closedir(*d);
-}
-
 typedef int (*EntryFn)(Fsck *f, const char *folder, const char *entry);
 
 static int each_entry(Fsck *f, const char *path, const char *folder, EntryFn fn) {
-        _cleanup_(dir_freep) DIR *d = opendir(path);
+        _cleanup_(dir_closep) DIR *d = opendir(path);
         struct dirent *e;
         int r = 0;
 

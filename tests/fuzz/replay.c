@@ -28,11 +28,6 @@ static int replay_file(int dir_fd, const char *name) {
         return 0;
 }
 
-static void dir_closep(DIR **dir) {
-        if (*dir)
-                (void) closedir(*dir);
-}
-
 /* The number of files fed, or an error. */
 static int replay_folder(const char *path) {
         _cleanup_(dir_closep) DIR *dir = opendir(path);
