@@ -144,12 +144,12 @@ static void release_held(WorkspaceRepository *repository) {
                 WorkspaceJob *j = LIST_ENTRY(l, WorkspaceJob, link);
                 list_remove(l);
                 repository->n_held--;
-                j->r = hand_to_pool(j);
-                if (j->r >= 0)
+                int r = hand_to_pool(j); /* from here on the job is the pool's, its result too */
+                if (r >= 0)
                         continue;
                 (void) snprintf(j->operation.result.message, sizeof(j->operation.result.message),
-                                "%s", strerror(-j->r));
-                j->done(j->r, &j->operation.result, j->userdata);
+                                "%s", strerror(-r));
+                j->done(r, &j->operation.result, j->userdata);
                 (void) workspace_job_free(j);
         }
 }
