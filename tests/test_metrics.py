@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """GET /metrics: a strict reader accepts it, the figures move with what happens, and it costs little."""
+import re
+
 import pytest
 
 from lib import load, prometheus
@@ -67,6 +69,27 @@ def test_no_label_names_a_session(agentd):
         agentd.api("GET", f"/sessions/{s}/messages", expect=200)
     text = agentd.api("GET", "/metrics").body.decode()
     assert not any(s in text for s in ids) and "name-" not in text
+
+
+def test_labels_of_requests_are_the_table_of_routes_whatever_is_asked(agentd):
+    s = agentd.create()["session_id"]
+    for n in range(200):
+        agentd.request("GET", f"/nowhere/{n}")
+        agentd.request("GET", f"/sessions/{n:016x}/runs/{n}?after={n}")
+        agentd.request(f"X{n}", f"/sessions/{s}")
+        agentd.request("PUT", f"/sessions/{s}/variables/name{n}", n)
+    routes = {(path, method.upper()) for path, methods in agentd.request("GET", "/openapi.json").json["paths"].items()
+              for method in methods}
+    requests = scrape(agentd)["agentd_http_requests_total"]
+    assert requests.type == "counter"
+    for (name, labels), count in requests.samples.items():
+        told = dict(labels)
+        assert set(told) == {"route", "method", "code"} and count > 0
+        assert (told["route"], told["method"]) in routes | {("", "")}
+        assert re.fullmatch("[1-5][0-9][0-9]", told["code"])
+    assert len(requests.samples) < 30
+    assert value({requests.name: requests}, requests.name, code="200", method="PUT",
+                 route="/sessions/{id}/variables/{name}") == 200
 
 
 def test_the_end_of_a_run_is_told_in_words(agentd):

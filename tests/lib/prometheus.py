@@ -57,8 +57,32 @@ def parse(text):
     return families
 
 
+# What `promtool check metrics` objects to besides the grammar: client_golang/prometheus/testutil/promlint.
+NOT_BASE_UNITS = {"milliseconds", "microseconds", "nanoseconds", "minutes", "hours", "days", "weeks", "percent", "kilobytes",
+                  "megabytes", "gigabytes", "kibibytes", "mebibytes", "gibibytes", "bits", "ms", "us", "usec", "msec", "ns", "sec",
+                  "secs", "s", "m", "h", "d", "kb", "mb", "gb", "kib", "mib", "gib", "b", "byte", "second", "pct"}
+TYPES = {"counter", "gauge", "histogram", "summary", "untyped"}
+
+
+def lint(family):
+    words = family.name.split("_")
+    assert family.name == family.name.lower() and ":" not in family.name, f"{family.name}: snake_case, no colon"
+    assert not NOT_BASE_UNITS & set(words), f"{family.name}: seconds, bytes, ratio and no abbreviations"
+    assert not TYPES & set(words), f"{family.name}: its type is no part of a name"
+    assert family.type == "counter" or "total" not in words, f"{family.name}: total is for counters"
+    assert "seconds" not in words or words[-1] == "seconds" or words[-2:] == ["seconds", "total"], family.name
+    assert "bytes" not in words or words[-1] == "bytes" or words[-2:] == ["bytes", "total"], family.name
+    assert family.help[0].isupper() and family.help.endswith("."), f"{family.name}: help is a sentence"
+    for _, labels in family.samples:
+        for name, _ in labels:
+            assert name == name.lower() and not name.startswith("__"), (family.name, name)
+            assert name != "quantile" and (name != "le" or family.type == "histogram"), (family.name, name)
+            assert name not in words, f"{family.name}: the label {name} is in the name already"
+
+
 def check(family):
     assert family.help and family.type, f"{family.name}: HELP and TYPE"
+    lint(family)
     if family.type == "counter":
         assert family.name.endswith("_total"), f"{family.name}: a counter's name ends in _total"
         assert all(v >= 0 for v in family.samples.values())
