@@ -556,6 +556,33 @@ def test_tokens_are_made_listed_and_revoked(agentd):
     assert agentd.tcp("GET", "/tokens", headers=admin).status == 401
 
 
+def test_tokens_come_in_pages_oldest_first(agentd):
+    made = [agentd.api("POST", "/tokens", {"name": f"t{n}"}, expect=201).json["token_id"] for n in range(7)]
+    other = agentd.api("POST", "/tokens", {"namespace": "team"}, expect=201).json["token_id"]
+
+    def ids(path):
+        return [[t["token_id"] for t in page] for page in follow_links(agentd, path)]
+    assert ids("/tokens") == [made + [other]]
+    assert ids("/tokens?limit=3") == [made[:3], made[3:6], made[6:] + [other]]
+    assert ids("/tokens?limit=4&namespace=default") == [made[:4], made[4:]]
+    assert ids(f"/tokens?after={made[5]}") == [[made[6], other]] and ids(f"/tokens?after={other}") == [[]]
+    for bad in ("limit=0", "limit=x", "after=x"):
+        assert agentd.api("GET", f"/tokens?{bad}", expect=422).json["detail"][0]["loc"][0] == "query"
+    assert agentd.cli("token", "list", "-q").stdout.split() == made + [other]
+
+
+def test_forks_come_in_pages_oldest_first(agentd):
+    s = agentd.create("source")["session_id"]
+    node = agentd.api("POST", f"/sessions/{s}/messages", {"role": "user", "content": "m"}, expect=201).json["id"]
+    made = [agentd.api("POST", f"/sessions/{s}/fork", {"node": node}, expect=201).json["session_id"] for _ in range(5)]
+    pages = follow_links(agentd, f"/sessions/{s}/forks?limit=2")
+    assert [[f["session_id"] for f in p] for p in pages] == [made[:2], made[2:4], made[4:]]
+    rest = agentd.api("GET", f"/sessions/{s}/forks?after={pages[0][1]['branch_id']}", expect=200).json
+    assert [f["session_id"] for f in rest] == made[2:]
+    agentd.api("DELETE", f"/sessions/{made[0]}", expect=200)
+    assert sum(follow_links(agentd, f"/sessions/{s}/forks?limit=1"), []) == sum(pages, [])[1:]
+
+
 def test_an_expired_token_is_refused(agentd):
     made = agentd.api("POST", "/tokens", {"scope": "read", "expires": "100ms"}, expect=201).json
     headers = {"Authorization": "Bearer " + made["token"]}

@@ -98,6 +98,19 @@ def test_the_page_for_people_has_every_route_and_needs_nothing_else(agentd):
     assert checker.open == []
 
 
+def test_the_root_leads_a_browser_to_the_page_and_tells_programs_where_to_look(agentd):
+    index = agentd.api("GET", "/", expect=200).json
+    assert (index["name"], index["version"]) == ("agentd", agentd.version()["version"])
+    for word in ("docs", "openapi", "health", "metrics"):
+        assert agentd.api("GET", index[word], expect=200)
+    assert agentd.tcp("GET", "/", headers={"Accept": "*/*"}).json == index
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+    answer = agentd.api("GET", "/", headers=browser, expect=302)
+    assert (answer.headers["location"], answer.headers["vary"]) == ("docs", "Accept")
+    assert agentd.request("POST", "/", {}).status == 405 and agentd.request("GET", "//").status == 404
+    assert agentd.tcp("GET", "/", headers={"Authorization": "Bearer agd_x", **browser}).status == 401
+
+
 class Balanced(html.parser.HTMLParser):
     """Every element that was opened is closed, in order."""
 

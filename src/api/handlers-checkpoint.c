@@ -44,34 +44,30 @@ void api_branch_list(ApiCall *c) {
         api_reply_list(c, in->limit, 1000, in->after, page_branches);
 }
 
-typedef struct ForkList {
-        SessionManager *sessions;
-        JsonWriter w;
-} ForkList;
-
+/* A fork that is being deleted has its row still: no item, but a row of the page. */
 static int list_fork(const ForkInfo *f, void *userdata) {
-        ForkList *l = userdata;
+        ApiList *l = userdata;
         const Session *s = session_get(l->sessions, f->session);
 
-        if (s)
-                view_fork(&l->w, f, session_info(s));
+        if (!s) {
+                l->after = f->branch;
+                l->n++;
+                return 0;
+        }
+        if (!api_list_item(l, f->branch))
+                return 1;
+        view_fork(&l->w, f, session_info(s));
         return 0;
+}
+
+static int page_forks(ApiList *l, Session *s, size_t limit) {
+        return session_forks(s, l->after, limit, list_fork, l);
 }
 
 void api_fork_list(ApiCall *c) {
         const InputPage *in = c->in;
-        Buf body = BUF_INIT(API_REPLY_MAX);
-        ForkList l = { c->api->sessions, JSON_WRITER(&body) };
 
-        json_w_array_begin(&l.w);
-        int r = session_forks(c->session, in->limit.set ? (size_t) in->limit.v : 1000, list_fork, &l);
-        json_w_array_end(&l.w);
-        if (r >= 0) {
-                api_reply(c, &body);
-                return;
-        }
-        buf_done(&body);
-        api_fail_result(c, r);
+        api_reply_list(c, in->limit, 1000, in->after, page_forks);
 }
 
 /* NULL: it is not alive. */

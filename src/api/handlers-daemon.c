@@ -6,6 +6,41 @@
 #include "api/handlers.h"
 #include "base/str.h"
 
+static bool wants_page(const HttpRequest *req) {
+        const char *accept = http_header(req, "Accept");
+
+        return accept && strcasestr(accept, "text/html");
+}
+
+/* Relative, so that it holds behind a proxy that serves this under a prefix. */
+static void send_to_docs(ApiCall *c) {
+        Buf body = BUF_INIT(API_REPLY_MAX);
+
+        http_reply_header(c->req, "Location", "docs");
+        (void) buf_puts(&body, "<a href=\"docs\">docs</a>\n");
+        api_send(c, 302, "text/html; charset=utf-8", &body);
+}
+
+void api_index(ApiCall *c) {
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        JsonWriter w = JSON_WRITER(&body);
+
+        http_reply_header(c->req, "Vary", "Accept");
+        if (wants_page(c->req)) {
+                send_to_docs(c);
+                return;
+        }
+        json_w_object_begin(&w);
+        json_w_kv_string(&w, "name", "agentd");
+        json_w_kv_string(&w, "version", AGENTD_VERSION);
+        json_w_kv_string(&w, "docs", route_table[ROUTE_DOCS].path);
+        json_w_kv_string(&w, "openapi", route_table[ROUTE_OPENAPI].path);
+        json_w_kv_string(&w, "health", route_table[ROUTE_HEALTH].path);
+        json_w_kv_string(&w, "metrics", route_table[ROUTE_METRICS].path);
+        json_w_object_end(&w);
+        api_reply(c, &body);
+}
+
 static usec_t oldest_heartbeat(Api *a) {
         usec_t now = clock_monotonic();
 

@@ -6,6 +6,8 @@
 #include "api/handlers.h"
 #include "base/str.h"
 
+#define TOKENS_PAGE 1000 /* if no limit is said */
+
 typedef struct NewToken {
         char secret[AUTH_TOKEN_SIZE];
         TokenInfo info;
@@ -63,40 +65,79 @@ void api_token_create(ApiCall *c) {
 }
 
 typedef struct TokenWalk {
-        SessionManager *sessions;
         uint64_t namespace_id, wanted; /* 0: all */
-        JsonWriter w;
-        bool found;
+        uint64_t after;
+        const TokenInfo **found;
+        size_t n, room;
+        bool is_there, failed;
 } TokenWalk;
 
-static void list_token(const TokenInfo *t, void *userdata) {
+static bool is_visible(const TokenWalk *walk, const TokenInfo *t) {
+        return walk->namespace_id == 0 || t->namespace_id == walk->namespace_id;
+}
+
+static void collect_token(const TokenInfo *t, void *userdata) {
         TokenWalk *walk = userdata;
 
-        if (walk->namespace_id && t->namespace_id != walk->namespace_id)
+        if (!is_visible(walk, t) || t->id <= walk->after || walk->failed)
                 return;
-        json_w_object_begin(&walk->w);
-        view_token(&walk->w, walk->sessions, t);
-        json_w_object_end(&walk->w);
+        if (walk->n == walk->room) {
+                size_t room = walk->room > 0 ? 2 * walk->room : 64;
+                void *more = reallocarray(walk->found, room, sizeof(*walk->found));
+                walk->failed = !more;
+                if (!more)
+                        return;
+                walk->found = more;
+                walk->room = room;
+        }
+        walk->found[walk->n++] = t;
+}
+
+static int by_id(const void *a, const void *b) {
+        uint64_t x = (*(const TokenInfo *const *) a)->id, y = (*(const TokenInfo *const *) b)->id;
+
+        return x < y ? -1 : x > y;
+}
+
+/* They are kept by their hashes, so all are sorted for a page; AGENTD_TOKENS_MAX bounds that. */
+static void list_tokens(ApiCall *c, TokenWalk *walk, size_t limit) {
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        JsonWriter w = JSON_WRITER(&body);
+        size_t n = MIN(walk->n, limit);
+
+        if (walk->n > 0)
+                qsort(walk->found, walk->n, sizeof(*walk->found), by_id);
+        json_w_array_begin(&w);
+        for (size_t i = 0; i < n; i++) {
+                json_w_object_begin(&w);
+                view_token(&w, c->api->sessions, walk->found[i]);
+                json_w_object_end(&w);
+        }
+        json_w_array_end(&w);
+        if (walk->n > n)
+                api_reply_next_id(c, "after", walk->found[n - 1]->id);
+        api_reply(c, &body);
 }
 
 void api_token_list(ApiCall *c) {
         const InputToken *in = c->in;
-        Buf body = BUF_INIT(API_REPLY_MAX);
-        TokenWalk walk = { .sessions = c->api->sessions, .w = JSON_WRITER(&body) };
+        TokenWalk walk = { .after = in->after.v };
 
         if (api_namespace_filter(c, in->namespace, &walk.namespace_id) != 0)
                 return;
-        json_w_array_begin(&walk.w);
-        session_token_foreach(c->api->sessions, list_token, &walk);
-        json_w_array_end(&walk.w);
-        api_reply(c, &body);
+        session_token_foreach(c->api->sessions, collect_token, &walk);
+        if (walk.failed)
+                api_fail_result(c, -ENOMEM);
+        else
+                list_tokens(c, &walk, in->limit.set ? (size_t) in->limit.v : TOKENS_PAGE);
+        free((void *) walk.found);
 }
 
 static void match_token(const TokenInfo *t, void *userdata) {
         TokenWalk *walk = userdata;
 
-        if (t->id == walk->wanted && (!walk->namespace_id || t->namespace_id == walk->namespace_id))
-                walk->found = true;
+        if (t->id == walk->wanted && is_visible(walk, t))
+                walk->is_there = true;
 }
 
 static void on_revoked(int r, Session *s, uint64_t id, void *userdata) {
@@ -115,7 +156,7 @@ void api_token_delete(ApiCall *c) {
 
         c->subject = in->token.s;
         session_token_foreach(c->api->sessions, match_token, &walk);
-        if (!walk.found) {
+        if (!walk.is_there) {
                 api_fail(c, ERROR_TOKEN_NOT_FOUND);
                 return;
         }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Lists of what belongs to one session: checkpoints, branches, runs. The rows are committed by nature, so a list
- * needs no snapshot; it goes on behind the last id at each page, whatever is added or deleted meanwhile.
+/* Lists of what belongs to one session: checkpoints, branches, forks, runs. The rows are committed
+ * by nature, so a list needs no snapshot; it goes on behind the last id at each page, whatever is
+ * added or deleted meanwhile.
  *
- * With a limit the whole page is made first, because Link must stand in front of it; without one it is streamed. */
+ * With a limit the whole page is made first, because Link must stand in front of it; without one it
+ * is streamed. */
 
 #include "api/api-internal.h"
 

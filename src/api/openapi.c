@@ -205,6 +205,12 @@ static void write_success(JsonWriter *w, const Route *route) {
         json_w_kv_string(w, "description", route->summary);
         write_success_content(w, route);
         json_w_object_end(w);
+        if (route->flags & ROUTE_PAGE) {
+                json_w_key(w, "302");
+                json_w_raw(w,
+                           JSON_LITERAL(
+                                   "{\"description\":\"The client takes text/html: see /docs.\"}"));
+        }
         if (route->flags & ROUTE_TAGGED && streq(route->method, "GET")) {
                 json_w_key(w, "304");
                 json_w_raw(w, JSON_LITERAL("{\"description\":\"The client has it already.\"}"));

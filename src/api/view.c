@@ -64,6 +64,7 @@ void view_branch(JsonWriter *w, const BranchInfo *i) {
 void view_fork(JsonWriter *w, const ForkInfo *f, const SessionInfo *i) {
         json_w_object_begin(w);
         json_w_kv_id(w, "session_id", f->session);
+        json_w_kv_id(w, "branch_id", f->branch);
         json_w_kv_string(w, "name", i->name);
         json_w_kv_string(w, "status", session_status_to_string(i->status));
         json_w_kv_time(w, "created_at", f->created_at);

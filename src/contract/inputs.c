@@ -160,17 +160,6 @@ static const FieldDef input_page_fields[] = {
 };
 TABLE(input_page, NULL, NULL);
 
-static const FieldDef input_fork_list_fields[] = {
-        SESSION_ID(InputPage),
-        QUERY(InputPage,
-              limit,
-              FIELD_INT,
-              .min = 1,
-              .max = PAGE_ITEMS_MAX,
-              .doc = "at most so many, default 1000"),
-};
-TABLE(input_fork_list, NULL, NULL);
-
 static const FieldDef input_run_fields[] = {
         SESSION_ID(InputRun),
         PATH(InputRun, run, "the run's id"),
@@ -326,6 +315,8 @@ TABLE(input_token_create, "TokenCreate", "A new API token.");
 
 static const FieldDef input_token_list_fields[] = {
         QUERY(InputToken, namespace, FIELD_STRING, .min = 1, .max = 64, .doc = "only this namespace"),
+        LIMIT(InputToken, LIST_ITEMS_MAX),
+        QUERY(InputToken, after, FIELD_ID, .doc = "only those behind this id"),
 };
 TABLE(input_token_list, NULL, NULL);
 

@@ -118,6 +118,8 @@ typedef struct InputMemory { /* of a session or of a namespace */
 
 typedef struct InputToken {
         FieldStr token, namespace, scope, name, expires;
+        FieldInt limit;
+        FieldId after;
 } InputToken;
 
 extern const FieldTable input_session, input_session_create, input_session_list, input_session_get,
@@ -125,15 +127,15 @@ extern const FieldTable input_session, input_session_create, input_session_list,
         input_session_fork, input_session_restore, input_message_append, input_message_list,
         input_variable_get, input_variable_put, input_variable_delete, input_checkpoint_create,
         input_checkpoint, input_checkpoint_patch, input_checkpoint_state, input_diff, input_page,
-        input_fork_list, input_run, input_logs, input_events, input_session_events,
-        input_memory_get, input_memory_set, input_memory_delete, input_short_term,
-        input_namespace_memory_get, input_namespace_memory_set, input_namespace_memory_delete,
-        input_token_create, input_token_list, input_token;
+        input_run, input_logs, input_events, input_session_events, input_memory_get,
+        input_memory_set, input_memory_delete, input_short_term, input_namespace_memory_get,
+        input_namespace_memory_set, input_namespace_memory_delete, input_token_create,
+        input_token_list, input_token;
 
 /* Replies; rows only, since views write them. */
 extern const FieldTable output_session, output_message, output_tool_call, output_checkpoint,
         output_branch, output_fork, output_diff, output_run, output_event, output_log_line,
         output_memory, output_memory_entry, output_memory_stored, output_variables, output_variable,
-        output_variable_stored, output_token, output_token_created, output_health, output_ready,
-        output_version, output_config, output_config_key, output_config_change, output_reload,
-        output_status, output_error;
+        output_variable_stored, output_token, output_token_created, output_index, output_health,
+        output_ready, output_version, output_config, output_config_key, output_config_change,
+        output_reload, output_status, output_error;

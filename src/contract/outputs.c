@@ -94,6 +94,7 @@ TABLE(output_branch, "Branch", "A line of a conversation.");
 
 static const FieldDef output_fork_fields[] = {
         OUT("session_id", FIELD_ID, R),
+        OUT("branch_id", FIELD_ID, R, .doc = "its branch that begins there; what after means"),
         OUT("name", FIELD_STRING, R),
         OUT("status", FIELD_STRING, R),
         OUT("created_at", FIELD_TIME, R),
@@ -290,6 +291,16 @@ static const FieldDef output_token_created_fields[] = {
         OUT("token", FIELD_STRING, R, .doc = "the secret"),
 };
 TABLE(output_token_created, "TokenCreated", "An API token; the secret is shown this once.");
+
+static const FieldDef output_index_fields[] = {
+        OUT("name", FIELD_STRING, R, .values = "agentd"),
+        OUT("version", FIELD_STRING, R),
+        OUT("docs", FIELD_STRING, R, .doc = "every route, for people"),
+        OUT("openapi", FIELD_STRING, R, .doc = "the same for programs"),
+        OUT("health", FIELD_STRING, R),
+        OUT("metrics", FIELD_STRING, R),
+};
+TABLE(output_index, "Index", "What this is and where to look on.");
 
 static const FieldDef output_health_fields[] = {
         OUT("status", FIELD_STRING, R, .values = "healthy"),

@@ -75,12 +75,12 @@ int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void
         return r;
 }
 
-int session_forks(Session *s, size_t limit, ForkFn fn, void *userdata) {
+int session_forks(Session *s, uint64_t after, size_t limit, ForkFn fn, void *userdata) {
         _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
 
         OBJ_CHECK(s, SESSION_MAGIC);
         int r = STORE_QUERY(s->manager->reader, &c, STATE_BRANCH_LIST_FORKS, STORE_ID(s->info.id),
-                            STORE_INT((int64_t) MIN(limit, (size_t) INT64_MAX)));
+                            STORE_ID(after), STORE_INT((int64_t) MIN(limit, (size_t) INT64_MAX)));
         while (r >= 0 && (r = store_next(c)) > 0) {
                 ForkInfo f = {
                         .session = store_id(c, 0),

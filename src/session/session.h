@@ -485,7 +485,7 @@ int session_checkpoint_get(Session *s, uint64_t checkpoint, CheckpointFn fn, voi
 typedef int (*BranchFn)(const BranchInfo *b, void *userdata);
 int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void *userdata);
 typedef int (*ForkFn)(const ForkInfo *f, void *userdata);
-int session_forks(Session *s, size_t limit, ForkFn fn, void *userdata);
+int session_forks(Session *s, uint64_t after, size_t limit, ForkFn fn, void *userdata);
 /* ---- differences ---- */
 
 typedef struct SessionSide {
