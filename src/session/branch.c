@@ -75,26 +75,64 @@ int session_branches(Session *s, uint64_t after, size_t limit, BranchFn fn, void
         return r;
 }
 
-int session_forks(Session *s, uint64_t after, size_t limit, ForkFn fn, void *userdata) {
+typedef struct Forks {
+        ForkInfo *items;
+        size_t n, room;
+} Forks;
+
+static void forks_done(Forks *f) {
+        free(f->items);
+}
+
+static int forks_add(Forks *f, StoreCursor *c) {
+        if (f->n == f->room) {
+                size_t room = f->room > 0 ? 2 * f->room : 16;
+                ForkInfo *more = reallocarray(f->items, room, sizeof(*more));
+                if (!more)
+                        return -ENOMEM;
+                f->items = more;
+                f->room = room;
+        }
+        f->items[f->n++] = (ForkInfo){
+                .session = store_id(c, 0),
+                .branch = store_id(c, 1),
+                .origin_branch = store_id(c, 2),
+                .origin_checkpoint = store_id(c, 3),
+                .origin_node = store_id(c, 4),
+                .created_at = store_id(c, 5),
+        };
+        return 0;
+}
+
+static int fork_compare(const void *a, const void *b) {
+        const ForkInfo *x = a, *y = b;
+
+        return x->branch < y->branch ? -1 : x->branch > y->branch;
+}
+
+/* The database has them by the branch they begin on, and no index gives their own order. */
+static int forks_read(Session *s, uint64_t after, Forks *f) {
         _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        int r = STORE_QUERY(s->manager->reader, &c, STATE_BRANCH_LIST_FORKS, STORE_ID(s->info.id),
+                            STORE_ID(after));
+
+        while (r >= 0 && (r = store_next(c)) > 0)
+                r = forks_add(f, c);
+        if (r >= 0 && f->n > 0)
+                qsort(f->items, f->n, sizeof(*f->items), fork_compare);
+        return r;
+}
+
+int session_forks(Session *s, uint64_t after, size_t limit, ForkFn fn, void *userdata) {
+        _cleanup_(forks_done) Forks forks = {};
 
         OBJ_CHECK(s, SESSION_MAGIC);
-        int r = STORE_QUERY(s->manager->reader, &c, STATE_BRANCH_LIST_FORKS, STORE_ID(s->info.id),
-                            STORE_ID(after), STORE_INT((int64_t) MIN(limit, (size_t) INT64_MAX)));
-        while (r >= 0 && (r = store_next(c)) > 0) {
-                ForkInfo f = {
-                        .session = store_id(c, 0),
-                        .branch = store_id(c, 1),
-                        .origin_branch = store_id(c, 2),
-                        .origin_checkpoint = store_id(c, 3),
-                        .origin_node = store_id(c, 4),
-                        .created_at = store_id(c, 5),
-                };
-                r = depth_of(s->manager, f.origin_node, &f.origin_message_count);
+        int r = forks_read(s, after, &forks);
+        for (size_t i = 0; r == 0 && i < MIN(limit, forks.n); i++) {
+                ForkInfo *f = &forks.items[i];
+                r = depth_of(s->manager, f->origin_node, &f->origin_message_count);
                 if (r >= 0)
-                        r = fn(&f, userdata);
-                if (r != 0)
-                        return r;
+                        r = fn(f, userdata);
         }
         return r;
 }
