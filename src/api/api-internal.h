@@ -16,6 +16,7 @@
  *   view*.c       objects as JSON
  *   handlers-*.c  one function per route, bound in handlers.c
  *   events.c, logs.c, wait.c   streams and long polls
+ *   tool.c        answers that a process of its own makes
  *   metrics*.c    GET /metrics
  *   openapi*.c    the description */
 
@@ -27,6 +28,8 @@
 #define API_MAGIC      0x41504920U
 #define API_CALL_MAGIC 0x43414c4cU
 
+#define API_ALL_NAMESPACES "*" /* of a token that sees all */
+
 #define API_REPLY_MAX ((size_t) 1 << 31) /* of one piece that must be whole */
 
 typedef enum CallerKind {
@@ -36,6 +39,7 @@ typedef enum CallerKind {
 } CallerKind;
 
 typedef struct MetricsRoute MetricsRoute;
+typedef struct ApiTool ApiTool;
 
 typedef struct ApiCaller {
         CallerKind kind;
@@ -67,6 +71,7 @@ struct Api {
         usec_t heartbeat, heartbeat_read_at; /* of the running sessions; the latter monotonic */
         Buf openapi, docs;                   /* made when first asked for */
         char docs_policy[256];               /* its Content-Security-Policy */
+        ApiTool *tool;                       /* the one that runs */
         MetricsRoute *metrics;               /* by RouteId; the last is for what matched none */
 };
 

@@ -4,7 +4,7 @@
  * comes back as the route's row itself, so there is no second table to keep in step. OPTIONS is
  * added for every path, for the pre-flight requests of browsers. */
 
-#include "api/api-internal.h"
+#include "api/tool.h"
 #include "base/log.h"
 
 static int add_routes(Api *a) {
@@ -110,6 +110,7 @@ void api_close(Api *a) {
         a->runs = session_unsubscribe(a->runs);
         api_keyed_drop(a, true);
         a->server = http_server_free(a->server);
+        api_tool_forget(a);
 }
 
 Api *api_free(Api *a) {

@@ -56,6 +56,11 @@ static RouteAccess scope_from_string(const char *s) {
         return streq(s, "admin") ? ACCESS_ADMIN : streq(s, "write") ? ACCESS_WRITE : ACCESS_READ;
 }
 
+/* The name is no session's: see check.c. */
+static bool is_all(const Api *a, uint64_t namespace_id) {
+        return streq_ptr(session_namespace_name(a->sessions, namespace_id), API_ALL_NAMESPACES);
+}
+
 static int identify_token(Api *a, const char *token, ApiCaller *ret, ErrorId *ret_error) {
         uint8_t hash[AUTH_HASH_BYTES];
         bool is_stale = false;
@@ -74,7 +79,7 @@ static int identify_token(Api *a, const char *token, ApiCaller *ret, ErrorId *re
         }
         *ret = (ApiCaller){
                 .kind = CALLER_TOKEN,
-                .namespace_id = t.namespace_id,
+                .namespace_id = is_all(a, t.namespace_id) ? 0 : t.namespace_id,
                 .scope = scope_from_string(t.scope),
                 .token = t.id,
                 .expires_at = t.expires_at,

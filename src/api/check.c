@@ -201,7 +201,8 @@ static int check_token_create(ApiCall *c, FieldErrors *e) {
         const InputToken *in = c->in;
         usec_t t;
 
-        check_namespace_name(c, e, "body", in->namespace);
+        if (!in->namespace.s || !streq(in->namespace.s, API_ALL_NAMESPACES))
+                check_namespace_name(c, e, "body", in->namespace);
         if (in->expires.s && api_expiry(in->expires.s, &t) < 0)
                 reject(c, e, "body", "expires", in->expires,
                        "expected a span such as 12h or an RFC 3339 time");

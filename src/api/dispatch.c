@@ -69,9 +69,12 @@ static bool check_browser(Api *a, HttpRequest *req, const Route *route) {
 /* ---- permission ---- */
 
 /* False: answered. */
-static bool check_access(HttpRequest *req, const Route *route, const ApiCaller *caller) {
+static bool check_access(const Api *a, HttpRequest *req, const Route *route, const ApiCaller *caller) {
         if (caller->kind == CALLER_RUN && !(route->flags & ROUTE_RUN_OWN))
                 api_fail_request(req, ERROR_RUN_FORBIDDEN, NULL, NULL);
+        else if (route->access <= caller->scope && route->flags & ROUTE_ALL && caller->namespace_id)
+                api_fail_request(req, ERROR_ONE_NAMESPACE,
+                                 session_namespace_name(a->sessions, caller->namespace_id), NULL);
         else if (route->access <= caller->scope)
                 return true;
         else if (route->access == ACCESS_LOCAL)
@@ -215,7 +218,7 @@ void api_dispatch(Api *a, HttpRequest *req) {
                 api_fail_request(req, error, NULL, NULL);
                 return;
         }
-        if (!check_access(req, route, &caller))
+        if (!check_access(a, req, route, &caller))
                 return;
         ApiCall *c = call_new(a, req, route, &caller);
         if (c)

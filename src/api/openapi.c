@@ -177,18 +177,20 @@ static void write_text_content(JsonWriter *w, const char *type) {
 
 static void write_success_content(JsonWriter *w, const Route *route) {
         bool is_logs = route->id == ROUTE_LOGS, is_metrics = route->id == ROUTE_METRICS;
-        bool is_docs = route->id == ROUTE_DOCS;
+        bool is_docs = route->id == ROUTE_DOCS, is_backup = route->id == ROUTE_BACKUP;
         bool is_events = route->id == ROUTE_EVENTS || route->id == ROUTE_SESSION_EVENTS;
 
         json_w_key(w, "content");
         json_w_object_begin(w);
-        if (!is_metrics && !is_docs) {
+        if (!is_metrics && !is_docs && !is_backup) {
                 content_begin(w, is_logs ? "application/x-ndjson" : "application/json");
                 write_out_schema(w, route, route->out_is_array && !is_logs);
                 json_w_object_end(w);
         }
         if (is_docs)
                 write_text_content(w, "text/html");
+        if (is_backup)
+                write_text_content(w, "application/zstd");
         if (is_logs || is_metrics)
                 write_text_content(w, "text/plain");
         if (is_logs || is_events)

@@ -62,9 +62,7 @@ static int on_bytes(size_t n, void *userdata) {
         Writing *w = userdata;
 
         w->result.bytes += n;
-        if (w->options->progress)
-                w->options->progress(w->result.bytes, w->options->userdata);
-        return 0;
+        return w->options->progress ? w->options->progress(w->result.bytes, w->options->userdata) : 0;
 }
 
 /* ---- files ---- */

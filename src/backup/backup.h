@@ -17,8 +17,8 @@ typedef struct BackupPlaces {
 typedef struct BackupOptions {
         bool logs;   /* with the logs of runs */
         bool verify; /* read it back and check it before it gets its name */
-        /* Bytes read so far; may be NULL. */
-        void (*progress)(uint64_t bytes, void *userdata);
+        /* Bytes read so far; a negative errno ends it. May be NULL. */
+        int (*progress)(uint64_t bytes, void *userdata);
         void *userdata;
 } BackupOptions;
 
@@ -34,6 +34,14 @@ int backup_write(const BackupPlaces *p,
                  const BackupOptions *o,
                  BackupResult *ret,
                  char **ret_message);
+/* The same to fd, which may be a pipe, once all of it is made: in a folder of its own below the
+ * data folder, where nothing is left of it afterwards, nor of those that were killed. -EPIPE soon
+ * after the pipe's reader left. */
+int backup_send(const BackupPlaces *p,
+                int fd,
+                const BackupOptions *o,
+                BackupResult *ret,
+                char **ret_message);
 /* Reads all of it and compares with its manifest. -EMEDIUMTYPE: no backup; -EBADMSG: damaged. */
 int backup_verify(const char *path, BackupResult *ret, char **ret_message);
 

@@ -2,7 +2,9 @@
 
 /* `agentd backup`, `agentd restore-backup` and `agentd fsck`: what is done to the data from
  * outside, by the daemon's program in a process of its own that takes this one's place. This
- * program itself never opens a database. */
+ * program itself never opens a database. With an address it is another machine's data: remote.c. */
+
+#include "cli/tools.h"
 
 #include <stdio.h>
 
@@ -42,6 +44,8 @@ static const char *flag(const Cli *c, const char *name, const char *argument) {
 }
 
 int verb_backup(Cli *c) {
+        if (c->url)
+                return remote_backup(c, absolute(c, c->args[0]));
         const char *const args[] = {
                 "--tool=backup",
                 c->config.db,
@@ -87,6 +91,8 @@ int verb_restore_backup(Cli *c) {
 }
 
 int verb_fsck(Cli *c) {
+        if (c->url)
+                return remote_fsck(c);
         const char *const args[] = {
                 "--tool=fsck",
                 c->config.db,

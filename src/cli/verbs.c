@@ -137,7 +137,7 @@ static const CliOption memory_options[] = {
         {},
 };
 static const CliOption token_options[] = {
-        { "namespace", 0, "NAME", "the only namespace it may use; default: default" },
+        { "namespace", 0, "NAME", "the only namespace it may use, or '*'; default: default" },
         { "scope", 0, "read|write|admin", "what it may do; default: write" },
         { "name", 0, "TEXT", "what people call it" },
         { "expires", 0, "TIME", "after 12h, 30d, or at a time; default: never" },
@@ -201,7 +201,9 @@ const Verb verb_table[] = {
         { "backup", NULL, "The daemon", "FILE", 1, 1, VERB_SLOW, backup_options,
           "write everything into one file, while agentd runs or not",
           "Databases, large messages and workspaces' checkpoints as of one moment. The\n"
-          "file must not exist; it gets its name when it is complete and on disk.",
+          "file must not exist; it gets its name when it is complete and on disk.\n"
+          "With --host or AGENTD_URL that daemon sends it; the token is one for all\n"
+          "namespaces.",
           "agentd backup --verify agentd-monday.tar.zst", verb_backup },
         { "restore-backup", NULL, "The daemon", "FILE", 1, 1, VERB_SLOW, restore_backup_options,
           "put a backup in its place, while agentd is stopped",
@@ -211,7 +213,8 @@ const Verb verb_table[] = {
         { "fsck", NULL, "The daemon", "", 0, 0, VERB_SLOW, fsck_options,
           "check that everything stored is there and is what it says",
           "Also while agentd runs; a repair wants it stopped. Exit status as of fsck(8):\n"
-          "0 clean, 1 repaired, 4 problems left, 8 could not be checked.",
+          "0 clean, 1 repaired, 4 problems left, 8 could not be checked. With --host or\n"
+          "AGENTD_URL that daemon's data is checked.",
           "agentd fsck", verb_fsck },
 
         { "create", NULL, "Sessions", "--name NAME --model MODEL", 0, 0, 0, create_options,

@@ -53,6 +53,7 @@ enum {
         ROUTE_VERB = 1 << 3,          /* no body is needed */
         ROUTE_BODY_IS_VALUE = 1 << 4, /* the whole body, any JSON value, is the one body field */
         ROUTE_TAGGED = 1 << 6,        /* has an ETag: a GET takes If-None-Match, others If-Match */
+        ROUTE_ALL = 1 << 8,           /* concerns all namespaces: not for a token of one */
         ROUTE_PAGE = 1 << 7,          /* who takes text/html is sent to /docs with 302 */
         ROUTE_UNKEYED = 1 << 5, /* a POST that does not look at Idempotency-Key: the gateway's */
 };

@@ -290,7 +290,7 @@ static const FieldDef input_token_create_fields[] = {
              .flags = FIELD_NULLABLE,
              .min = 1,
              .max = 64,
-             .doc = "the only namespace it may use; default: default"),
+             .doc = "the only namespace it may use, or * for all; default: default"),
         BODY(InputToken,
              scope,
              FIELD_STRING,
@@ -324,3 +324,9 @@ static const FieldDef input_token_fields[] = {
         PATH(InputToken, token, "the token's id"),
 };
 TABLE(input_token, NULL, NULL);
+
+static const FieldDef input_backup_fields[] = {
+        QUERY(InputBackup, logs, FIELD_BOOL, .doc = "with what agents wrote"),
+        QUERY(InputBackup, verify, FIELD_BOOL, .doc = "read it back and compare it before it is sent"),
+};
+TABLE(input_backup, NULL, NULL);

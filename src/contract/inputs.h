@@ -116,6 +116,11 @@ typedef struct InputMemory { /* of a session or of a namespace */
         JsonSpan value;
 } InputMemory;
 
+typedef struct InputBackup {
+        FieldStr id; /* no route has it */
+        FieldBool logs, verify;
+} InputBackup;
+
 typedef struct InputToken {
         FieldStr token, namespace, scope, name, expires;
         FieldInt limit;
@@ -130,7 +135,7 @@ extern const FieldTable input_session, input_session_create, input_session_list,
         input_run, input_logs, input_events, input_session_events, input_memory_get,
         input_memory_set, input_memory_delete, input_short_term, input_namespace_memory_get,
         input_namespace_memory_set, input_namespace_memory_delete, input_token_create,
-        input_token_list, input_token;
+        input_token_list, input_token, input_backup;
 
 /* Replies; rows only, since views write them. */
 extern const FieldTable output_session, output_message, output_tool_call, output_checkpoint,
@@ -138,4 +143,4 @@ extern const FieldTable output_session, output_message, output_tool_call, output
         output_memory, output_memory_entry, output_memory_stored, output_variables, output_variable,
         output_variable_stored, output_token, output_token_created, output_index, output_health,
         output_ready, output_version, output_config, output_config_key, output_config_change,
-        output_reload, output_status, output_error;
+        output_reload, output_status, output_problem, output_error;

@@ -381,6 +381,17 @@ static const FieldDef output_status_fields[] = {
 };
 TABLE(output_status, "Status", NULL);
 
+static const FieldDef output_problem_fields[] = {
+        OUT("what", FIELD_STRING, R, .doc = "message, checkpoint, file …"),
+        OUT("id", FIELD_STRING, R, .doc = "as people know it"),
+        OUT("problem", FIELD_STRING, R),
+        OUT("repair",
+            FIELD_STRING,
+            RN,
+            .doc = "what `agentd fsck --repair` does; null: nothing that it could"),
+};
+TABLE(output_problem, "Problem", "Something that is stored and not what it should be.");
+
 static const FieldDef output_error_fields[] = {
         OUT("detail",
             FIELD_JSON,

@@ -159,10 +159,9 @@ int main(int argc, char **argv) {
         (void) sigaddset(&mask, SIGTERM);
         (void) sigaddset(&mask, SIGINT);
         (void) sigaddset(&mask, SIGHUP);
-        (void) sigprocmask(SIG_SETMASK, &mask, NULL);
-
         if (argc > 1 && str_startswith(argv[1], "--tool="))
-                return tool_main(argc, argv);
+                return tool_main(argc, argv); /* which a person may interrupt */
+        (void) sigprocmask(SIG_SETMASK, &mask, NULL);
         int r = parse_arguments(&arguments, argc, argv);
         if (r >= 0)
                 r = run(&arguments);

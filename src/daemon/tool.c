@@ -7,6 +7,7 @@
 #include "daemon/tool.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 
 #include "backup/backup.h"
@@ -15,6 +16,7 @@
 #include "base/str.h"
 #include "fsck/fsck.h"
 
+#define NICE          10
 #define PROGRESS_USEC (USEC_PER_SEC / 5)
 
 static bool has_flag(char **args, const char *flag) {
@@ -38,14 +40,15 @@ static const char *size_text(uint64_t n, char *buf, size_t size) {
 }
 
 /* One line that is written over, for people only. */
-static void show_progress(uint64_t bytes, void *userdata) {
+static int show_progress(uint64_t bytes, void *userdata) {
         usec_t *shown = userdata, now = clock_monotonic();
         char text[32];
 
         if (now - *shown < PROGRESS_USEC)
-                return;
+                return 0;
         *shown = now;
         (void) fprintf(stderr, "\r%s\x1b[K", size_text(bytes, text, sizeof(text)));
+        return 0;
 }
 
 static void say_done(const char *what, const BackupResult *result, bool verified) {
@@ -75,6 +78,21 @@ static int tool_backup(char **args) {
                 return fail(r, message);
         say_done(args[3], &result, options.verify);
         return EXIT_SUCCESS;
+}
+
+/* Of the daemon, for a client: nobody waits for us with a lock, so everybody else goes first. */
+static int tool_send(char **args) {
+        _cleanup_free_ char *message = NULL;
+        BackupPlaces places = { .state = args[0], .memory = args[1], .data_dir = args[2] };
+        BackupOptions options = {
+                .logs = has_flag(args + 3, "--logs"),
+                .verify = has_flag(args + 3, "--verify"),
+        };
+        BackupResult result = {};
+
+        (void) setpriority(PRIO_PROCESS, 0, NICE);
+        int r = backup_send(&places, STDOUT_FILENO, &options, &result, &message);
+        return r < 0 ? fail(r, message) : EXIT_SUCCESS;
 }
 
 static int tool_verify(char **args) {
@@ -121,11 +139,10 @@ static void print_problem(const FsckProblem *p, void *userdata) {
                       p->repair ? p->repair : "");
 }
 
-static void print_problem_json(const FsckProblem *p, void *userdata) {
+static void write_problem(const FsckProblem *p, const char *before, const char *after) {
         _cleanup_buf_ Buf b = BUF_INIT((size_t) 1 << 20);
         JsonWriter w = JSON_WRITER(&b);
 
-        (void) userdata;
         json_w_object_begin(&w);
         json_w_kv_string(&w, "what", p->what);
         json_w_kv_string(&w, "id", p->id);
@@ -133,24 +150,52 @@ static void print_problem_json(const FsckProblem *p, void *userdata) {
         json_w_kv_string(&w, "repair", p->repair);
         json_w_object_end(&w);
         if (buf_error(&b) == 0)
-                (void) puts(b.data);
+                (void) printf("%s%s%s", before, b.data, after);
+}
+
+static void print_problem_json(const FsckProblem *p, void *userdata) {
+        (void) userdata;
+        write_problem(p, "", "\n");
+}
+
+/* Nothing is written before the first problem: until then a failure can still be told as one. */
+static void print_problem_item(const FsckProblem *p, void *userdata) {
+        static bool has_items;
+
+        (void) userdata;
+        write_problem(p, has_items ? "," : "[", "");
+        has_items = true;
+}
+
+static void print_end(const char *format, const FsckResult *result) {
+        if (streq(format, "array"))
+                (void) puts(result->found == 0 ? "[]" : "]");
+        else if (streq(format, "text"))
+                (void) printf(result->found == 0 ? "clean\n" : "%llu found, %llu left\n",
+                              (unsigned long long) result->found, (unsigned long long) result->left);
 }
 
 static int tool_fsck(char **args) {
         _cleanup_free_ char *message = NULL;
         FsckPlaces places = { .state = args[0], .memory = args[1], .data_dir = args[2] };
-        bool repair = has_flag(args + 3, "--repair"), json = has_flag(args + 3, "--json");
+        bool repair = has_flag(args + 3, "--repair");
+        const char *format = has_flag(args + 3, "--array")  ? "array"
+                             : has_flag(args + 3, "--json") ? "json"
+                                                            : "text";
         FsckResult result = {};
-        int r = fsck_run(&places, repair, json ? print_problem_json : print_problem, &repair,
-                         &result, &message);
 
+        if (streq(format, "array"))
+                (void) setpriority(PRIO_PROCESS, 0, NICE);
+        int r = fsck_run(&places, repair,
+                         streq(format, "array")  ? print_problem_item
+                         : streq(format, "json") ? print_problem_json
+                                                 : print_problem,
+                         &repair, &result, &message);
         if (r < 0) {
                 (void) fail(r, message);
                 return FSCK_FAILED;
         }
-        if (!json)
-                (void) printf(result.found == 0 ? "clean\n" : "%llu found, %llu left\n",
-                              (unsigned long long) result.found, (unsigned long long) result.left);
+        print_end(format, &result);
         return result.left > 0 ? FSCK_LEFT : result.found > 0 ? FSCK_REPAIRED : FSCK_CLEAN;
 }
 
@@ -160,6 +205,7 @@ static const struct {
         int (*run)(char **args);
 } tools[] = {
         { "--tool=backup", 4, tool_backup },
+        { "--tool=send-backup", 3, tool_send },
         { "--tool=verify-backup", 1, tool_verify },
         { "--tool=restore-backup", 2, tool_restore },
         { "--tool=fsck", 3, tool_fsck },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
-/* A new keeper for a dead one. It is the only program that the daemon ever starts.
+/* A new keeper for a dead one. Beside tools for a client (api/tool.c) it is the only program that
+ * the daemon starts.
  *
  * posix_spawn(): the daemon is large and has threads; a fork would copy page tables for 11 ms and
  * may do nothing but exec anyway. Descriptors are first moved above all targets and then down, so
