@@ -64,6 +64,31 @@ def test_a_full_table_of_descriptors_makes_newcomers_wait_and_nothing_spin(agent
     wait_for(lambda: descriptors(daemon) <= before, what="the old number of descriptors")
 
 
+def test_files_are_not_written_over_when_no_descriptor_is_left_to_record_them(agentd, tmp_path):
+    daemon = agentd.daemon_pid
+    before = descriptors(daemon)
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "f").write_text("old")
+    s = agentd.create("s", workspace=str(work))["session_id"]
+    cp = agentd.api("POST", f"/sessions/{s}/checkpoints", expect=201).json["checkpoint_id"]
+    (work / "f").write_text("new")
+    inside = UnixConnection(agentd.socket, 30)
+    assert agentd._exchange(inside, "GET", "/health", None, None).status == 200
+    with few_descriptors(daemon):
+        crowd = [load.open_socket(agentd) for _ in range(ROOM + 40)]
+        wait_for(lambda: descriptors(daemon) >= before + ROOM, what="a full table")
+        answer = agentd._exchange(inside, "POST", f"/sessions/{s}/restore", {"checkpoint_id": cp}, None)
+        assert answer.status == 503 and answer.json["code"] == "out_of_descriptors", answer
+        assert "LimitNOFILE" in answer.json["hint"], answer
+        assert (work / "f").read_text() == "new"
+        for c in crowd:
+            c.close()
+    inside.close()
+    agentd.api("POST", f"/sessions/{s}/restore", {"checkpoint_id": cp}, expect=200)
+    assert (work / "f").read_text() == "old"
+
+
 def test_an_agent_that_finds_no_descriptors_says_so_or_starts_later(agentd):
     daemon = agentd.daemon_pid
     before = descriptors(daemon)

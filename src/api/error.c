@@ -176,6 +176,9 @@ static ErrorId errno_error(int r) {
                 return ERROR_STORE_BUSY;
         case ENOMEM:
                 return ERROR_NO_MEMORY;
+        case EMFILE:
+        case ENFILE:
+                return ERROR_NO_DESCRIPTORS;
         case ESHUTDOWN:
         case ECANCELED:
                 return ERROR_SHUTTING_DOWN;

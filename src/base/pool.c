@@ -82,8 +82,6 @@ static Job *take_job(Pool *p) {
 }
 
 static void run_job(Pool *p, Slot *slot, Job *j) {
-        const uint64_t one = 1;
-
         slot->key = j->key;
         p->n_working++;
         (void) pthread_mutex_unlock(&p->lock);
@@ -97,8 +95,7 @@ static void run_job(Pool *p, Slot *slot, Job *j) {
                 (void) pthread_cond_signal(&p->wake);
         (void) pthread_cond_signal(&p->finish);
         /* cannot fail in a way that matters: a full counter is a wake-up too */
-        while (write(p->wake_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-                ;
+        (void) eventfd_write(p->wake_fd, 1);
 }
 
 static struct timespec deadline_of(usec_t span) {

@@ -3,6 +3,7 @@
 
 /* Private to agents.c and agents-shutdown.c. */
 
+#include "base/list.h"
 #include "base/map.h"
 #include "base/obj.h"
 #include "daemon/agents.h"
@@ -26,7 +27,9 @@ struct Agents {
         void *reload_userdata;
         void (*shutdown_done)(unsigned kept, void *userdata);
         void *shutdown_userdata;
-        int not_found; /* why runs of before could not be looked for, or 0 */
+        ListLink retries;       /* AgentUnit.retry_link */
+        sd_event_source *retry; /* made at the start, so that arming it needs no memory */
+        int not_found;          /* why runs of before could not be looked for, or 0 */
 };
 
 typedef struct AgentUnit {
@@ -43,7 +46,7 @@ typedef struct AgentUnit {
         SupIdentity identity;
         SupExit end;
         char reason[512]; /* of the end, if more is to be said than sup says */
-        sd_event_source *retry;
+        ListLink retry_link;
 } AgentUnit;
 
 /* A run that the shutdown ends, or that begins while it is under way. */

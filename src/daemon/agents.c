@@ -28,7 +28,7 @@
 static AgentUnit *agent_unit_free(AgentUnit *u) {
         if (!u)
                 return NULL;
-        sd_event_source_disable_unref(u->retry);
+        list_remove(&u->retry_link);
         if (u->agents)
                 (void) map_remove(u->agents->units, u->run);
         sup_spec_free(u->spec);
@@ -57,10 +57,26 @@ static int agent_unit_new(Agents *a, Session *s, uint64_t run, AgentUnit **ret) 
 
 static void unit_commit(AgentUnit *u);
 
+static void arm_retry(Agents *a) {
+        (void) sd_event_source_set_time_relative(a->retry, RETRY_USEC);
+        (void) sd_event_source_set_enabled(a->retry, SD_EVENT_ONESHOT);
+}
+
+/* Those that fail again are appended, for the next time. */
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
-        AgentUnit *u = OBJ_CAST(AgentUnit, userdata, AGENT_UNIT_MAGIC);
-        u->retry = sd_event_source_disable_unref(u->retry);
-        unit_commit(u);
+        Agents *a = OBJ_CAST(Agents, userdata, AGENTS_MAGIC);
+        ListLink due;
+
+        list_init(&due);
+        LIST_FOREACH(l, &a->retries) {
+                list_remove(l);
+                list_append(&due, l);
+        }
+        while (!list_is_empty(&due)) {
+                AgentUnit *u = LIST_ENTRY(due.next, AgentUnit, retry_link);
+                list_remove(&u->retry_link);
+                unit_commit(u);
+        }
         return 0;
 }
 
@@ -76,12 +92,12 @@ static void unit_retry_later(AgentUnit *u, int error) {
         }
         log_warning(error, "Cannot record what became of run %016llx; trying again",
                     (unsigned long long) u->run);
-        if (u->retry)
+        if (list_is_linked(&u->retry_link))
                 return;
-        int r = sd_event_add_time_relative(u->agents->event, &u->retry, CLOCK_MONOTONIC, RETRY_USEC,
-                                           0, on_retry, u);
-        if (r < 0)
-                log_error(r, "Cannot arm a timer");
+        bool is_first = list_is_empty(&u->agents->retries);
+        list_append(&u->agents->retries, &u->retry_link);
+        if (is_first)
+                arm_retry(u->agents);
 }
 
 static void unit_release(AgentUnit *u) {
@@ -550,8 +566,14 @@ int agents_new(Agents **ret, const AgentsConfig *config) {
         a->url = strdup(config->url);
         a->socket_path = strdup(config->socket_path);
         a->units = map_new();
+        list_init(&a->retries);
         if (!a->url || !a->socket_path || !a->units)
                 return -ENOMEM;
+        int r = sd_event_add_time(a->event, &a->retry, CLOCK_MONOTONIC, 0, 0, on_retry, a);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(a->retry, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
         *ret = TAKE_PTR(a);
         return 0;
 }
@@ -568,6 +590,7 @@ Agents *agents_free(Agents *a) {
                 agent_unit_free(u);
         }
         map_free(a->units);
+        sd_event_source_disable_unref(a->retry);
         free(a->url);
         free(a->socket_path);
         sd_event_unref(a->event);

@@ -110,7 +110,7 @@ typedef struct Keeper {
         int epoll, outputs, signals, null, exec, lock;
         int dir; /* the runtime folder */
         usec_t started_usec;
-        struct rlimit nofile;   /* as it was, for the children */
+        struct rlimit nofile;   /* as it was, for the children; 0: not known */
         char oom_score_adj[16]; /* as it was; empty: not changed */
 
         KeeperRun *runs;

@@ -44,7 +44,8 @@ void keeper_child_reset(const Keeper *k) {
 
         for (int signo = 1; signo < NSIG; signo++)
                 (void) signal(signo, SIG_DFL);
-        (void) setrlimit(RLIMIT_NOFILE, &k->nofile);
+        if (k->nofile.rlim_max > 0)
+                (void) setrlimit(RLIMIT_NOFILE, &k->nofile);
         if (k->oom_score_adj[0] != '\0')
                 child_write("/proc/self/oom_score_adj", k->oom_score_adj);
         sigemptyset(&none);

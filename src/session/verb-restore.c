@@ -137,10 +137,10 @@ static void files_next(SessionOp *op, int r) {
 
 /* ---- the conversation ---- */
 
-static bool would_lose_files(const SessionOp *op) {
-        int r = op->snapshot_error;
-
-        return session_disk_is_full(r) || r == -EIO || r == -EROFS || r == -EAGAIN || r == -ENOMEM;
+/* Errors of the machine, not of the folder. */
+static bool is_trouble(int r) {
+        return session_disk_is_full(r) || r == -EIO || r == -EROFS || r == -EAGAIN ||
+               r == -ENOMEM || r == -EMFILE || r == -ENFILE;
 }
 
 static void point_recorded(SessionOp *op, int r) {
@@ -148,7 +148,7 @@ static void point_recorded(SessionOp *op, int r) {
         SessionTxn *t;
 
         (void) r;
-        if (has_files && would_lose_files(op)) {
+        if (has_files && is_trouble(op->snapshot_error)) {
                 op_finish(op, op->snapshot_error);
                 return;
         }

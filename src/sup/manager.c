@@ -233,6 +233,8 @@ int sup_manager_new(SupManager **ret,
         if (r >= 0)
                 r = add_sources(m);
         if (r >= 0)
+                r = link_init(m);
+        if (r >= 0)
                 r = link_open(m, config->keeper_fd);
         if (r < 0)
                 return r;

@@ -24,9 +24,11 @@
 #include "sup/sup-internal.h"
 
 #define DELAY_FIRST_USEC (100 * USEC_PER_MSEC)
-#define DELAY_MAX_USEC   (5 * USEC_PER_SEC)
 #define SHORT_LIFE_USEC  (5 * USEC_PER_SEC)
 #define FIRST_FD         3
+#ifndef BACKOFF_MAX_USEC /* shorter in a build with -Dfail_calls=true */
+#        define BACKOFF_MAX_USEC (5 * USEC_PER_SEC)
+#endif
 
 typedef struct Inherited {
         int *fds; /* copies above all targets; become FIRST_FD… */
@@ -196,7 +198,7 @@ static void retry_later(SupManager *m);
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         SupManager *m = OBJ_CAST(SupManager, userdata, SUP_MANAGER_MAGIC);
 
-        m->link.retry_source = sd_event_source_disable_unref(m->link.retry_source);
+        m->link.is_retrying = false;
         int r = start_keeper(m);
         if (r < 0) {
                 (void) log_error(r, "Cannot start the keeper %s", m->keeper_path);
@@ -209,11 +211,17 @@ static void retry_later(SupManager *m) {
         KeeperLink *l = &m->link;
         usec_t delay = l->delay;
 
-        l->delay = delay == 0 ? DELAY_FIRST_USEC : MIN(2 * delay, DELAY_MAX_USEC);
-        int r = sd_event_add_time_relative(m->event, &l->retry_source, CLOCK_MONOTONIC, delay, 1,
-                                           on_retry, m);
-        if (r < 0)
-                (void) log_error(r, "Cannot arm a timer");
+        l->delay = delay == 0 ? DELAY_FIRST_USEC : MIN(2 * delay, BACKOFF_MAX_USEC);
+        l->is_retrying = true;
+        (void) sd_event_source_set_time_relative(l->retry_source, delay);
+        (void) sd_event_source_set_enabled(l->retry_source, SD_EVENT_ONESHOT);
+}
+
+int link_init(SupManager *m) {
+        int r = sd_event_add_time(m->event, &m->link.retry_source, CLOCK_MONOTONIC, 0, 1, on_retry,
+                                  m);
+
+        return r < 0 ? r : sd_event_source_set_enabled(m->link.retry_source, SD_EVENT_OFF);
 }
 
 void link_lost(SupManager *m) {
@@ -231,7 +239,7 @@ void link_lost(SupManager *m) {
                 if (r->leader_gone)
                         run_check(r);
         }
-        if (m->quitting || l->retry_source)
+        if (m->quitting || l->is_retrying)
                 return;
         if (!m->keeper_path || !m->daemon_argv) {
                 (void) sd_event_exit(m->event, -ECONNRESET);

@@ -155,10 +155,13 @@ typedef struct KeeperLink {
         usec_t started_at; /* realtime, the keeper's */
         /* a keeper that we started */
         int child_pidfd;
-        sd_event_source *child_source, *retry_source;
+        sd_event_source *child_source;
+        sd_event_source *retry_source; /* made at the start, so that arming it needs no memory */
+        bool is_retrying;
         usec_t delay, spawned_at;
 } KeeperLink;
 
+int link_init(SupManager *m);
 int link_open(SupManager *m, int fd);
 void link_close(SupManager *m);
 /* Sends or queues; fds (may be NULL) are borrowed. Without a link: -ENOTCONN. */
