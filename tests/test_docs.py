@@ -30,6 +30,7 @@ REPLACED = [
     (r"^ID=….*$", "ID=$(newest_session)"),
     (r"\b(localhost|server):8721\b", "127.0.0.1:$PORT"),
     (r"(/tmp|\.)/library", "$WORK/library"),
+    (r"/tmp/counting", "$WORK/counting"),
     (r"/home/me/", "$HOME/"),
 ]
 
@@ -51,6 +52,8 @@ TOKEN=$(command agentd token create --scope write | grep -o 'agd_[A-Za-z0-9_-]*'
 newest_session() {
         command agentd list --all --json | python3 -c 'import json,sys; print(json.load(sys.stdin)[-1]["session_id"])'
 }
+# What an agent finds in its environment, of the session that is there.
+AGENTD_SESSION_ID=reader
 # What never ends is looked at for a moment, as with Ctrl-C.
 agentd() {
         case " $* " in

@@ -61,6 +61,7 @@ void api_health(ApiCall *c) {
         json_w_kv_real(&w, "uptime_seconds",
                        (double) (clock_monotonic() - a->started_monotonic) / (double) USEC_PER_SEC);
         json_w_kv_uint(&w, "active_sessions", session_count(a->sessions, SESSION_RUNNING));
+        json_w_kv_uint(&w, "error_sessions", session_count(a->sessions, SESSION_ERROR));
         json_w_kv_time(&w, "oldest_heartbeat", oldest_heartbeat(a));
         json_w_object_end(&w);
         api_reply(c, &body);

@@ -59,7 +59,7 @@ int str_split_quoted(const char *s, char ***ret);
 /* The words as one line that str_split_quoted() would split again into the same words. */
 char *strv_join_quoted(char *const *v);
 
-/* Levenshtein distance, for near-miss suggestions; strings up to 63 bytes, else SIZE_MAX. */
+/* Edits (neighbours that changed places are one), for near-miss suggestions; strings up to 63 bytes, else SIZE_MAX. */
 size_t str_distance(const char *a, const char *b);
 /* The nearest of names within distance 2 (or a third of its length), or NULL. */
 const char *str_nearest(const char *word, const char *const *names, size_t n_names);

@@ -254,7 +254,9 @@ static void test_distance_counts_edits(void **state) {
         assert_int_equal(str_distance("kitten", "sitting"), 3);
         assert_int_equal(str_distance("abc", ""), 3);
         assert_int_equal(str_distance("", "abc"), 3);
-        assert_int_equal(str_distance("restart", "retsart"), 2);
+        assert_int_equal(str_distance("restart", "retsart"), 1);
+        assert_int_equal(str_distance("ab", "ba"), 1);
+        assert_int_equal(str_distance("stauts", "start"), 2);
         assert_true(str_distance(longest, "a") == SIZE_MAX);
         assert_true(str_distance("a", longest) == SIZE_MAX);
         longest[63] = '\0';
@@ -265,6 +267,7 @@ static void test_near_misses_are_suggested_and_strangers_are_not(void **state) {
         static const char *const names[] = { "start", "stop", "status", "checkpoint" };
 
         assert_string_equal(str_nearest("strat", names, ELEMENTSOF(names)), "start");
+        assert_string_equal(str_nearest("stauts", names, ELEMENTSOF(names)), "status");
         assert_string_equal(str_nearest("statsu", names, ELEMENTSOF(names)), "status");
         assert_string_equal(str_nearest("chekpiont", names, ELEMENTSOF(names)), "checkpoint");
         assert_null(str_nearest("quux", names, ELEMENTSOF(names)));

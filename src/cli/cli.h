@@ -77,10 +77,11 @@ struct Cli {
         CliValue *values;
         size_t n_values;
 
-        bool json, quiet, wide, names; /* --json, -q, -o wide, -o name */
-        bool colour, terminal;         /* of stdout */
-        usec_t now;                    /* realtime at the start: one command, one "now" */
-        char *progress;                /* "3 of 20": where a command of many requests is, or NULL */
+        bool json, quiet, wide, names;         /* --json, -q, -o wide, -o name */
+        bool colour, terminal;                 /* of stdout */
+        usec_t now;                            /* realtime at the start: one command, one "now" */
+        const char *session_id, *session_name; /* the one that was looked up last, or NULL */
+        char *progress; /* "3 of 20": where a command of many requests is, or NULL */
 
         DaemonConfig config;
         char *socket_path;  /* NULL: by TCP */
@@ -115,6 +116,15 @@ char *cli_local_url(Cli *c, uint64_t port);
 int cli_unknown_action(Cli *c, const char *word, const char *const *actions, size_t n);
 void help_print(void);
 void help_print_verb(const Verb *v);
+
+/* ---- the daemon that was meant (where.c) ---- */
+
+/* Does the option (without dashes) say which daemon is meant? */
+bool where_is_place(const char *option);
+/* Those that were given, for a command to type next: " --db /home/me/state.db", "" for none. */
+char *where_options(Cli *c);
+/* The same as "export AGENT_RUNTIME_DB=/home/me/state.db", "" for none. */
+char *where_exports(Cli *c);
 
 /* ---- saying things ---- */
 

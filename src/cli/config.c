@@ -18,21 +18,12 @@
 
 #define TEXT_BYTES ((size_t) 1 << 20)
 
-static bool says_which_daemon(const char *option) {
-        static const char *const names[] = { "config", "db", "data-dir", "runtime-dir" };
-
-        for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                if (streq(names[i], option))
-                        return true;
-        return false;
-}
-
 static bool is_local(const Cli *c) {
         if (cli_option(c, "local"))
                 return true;
         for (size_t i = 0; i < config_table_size; i++) {
                 const char *option = config_table[i].option;
-                if (option && !says_which_daemon(option + 2) && cli_option(c, option + 2))
+                if (option && !where_is_place(option + 2) && cli_option(c, option + 2))
                         return true;
         }
         return false;

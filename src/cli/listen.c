@@ -60,8 +60,8 @@ static int explain(Cli *c, int error) {
         if (error == -EADDRINUSE)
                 return cli_error(
                         c, CLI_FAILURE,
-                        "port %u on %s is in use by another program; choose another: agentd start "
-                        "--port %u (or AGENT_RUNTIME_PORT; 0 takes any free one)",
+                        "port %u on %s is in use by another program; choose another with --port %u "
+                        "(or AGENT_RUNTIME_PORT; 0 takes any free one)",
                         port, host, port < 65535 ? port + 1 : 8721);
         if (error == -EACCES)
                 return cli_error(c, CLI_NOT_PERMITTED,

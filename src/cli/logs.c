@@ -78,7 +78,23 @@ static int on_dump(long status, const char *data, size_t n, void *userdata) {
         return 0;
 }
 
-static int dump(Cli *c, const char *path) {
+/* Most who look for output in vain have a program that holds it back. */
+static void say_nothing_there(Cli *c, const SessionRef *s) {
+        static const char *const filters[] = { "stream", "grep", "run", "since", "until", "lines" };
+
+        for (size_t i = 0; i < ELEMENTSOF(filters); i++)
+                if (cli_option(c, filters[i])) {
+                        cli_note(c, "there is no output to show");
+                        return;
+                }
+        cli_note(c, "there is no output to show%s",
+                 streq(s->status, "running")
+                         ? "; if there should be: many programs hold it back when they write to no "
+                           "terminal (python3 -u, stdbuf -oL, -e PYTHONUNBUFFERED=1)"
+                         : "");
+}
+
+static int dump(Cli *c, const SessionRef *s, const char *path) {
         Dump d = { .is_empty = true, .refusal = BUF_INIT(ERROR_BYTES) };
         HttpClient *client;
 
@@ -94,7 +110,7 @@ static int dump(Cli *c, const char *path) {
         else if (r == 0 && d.status != 0 && d.status != 200)
                 r = ask_refused(c, d.status, d.refusal.data, d.refusal.len);
         else if (r == 0 && d.is_empty)
-                cli_note(c, "there is no output to show");
+                say_nothing_there(c, s);
         buf_done(&d.refusal);
         return r;
 }
@@ -169,5 +185,5 @@ int verb_logs(Cli *c) {
         if (r != 0)
                 return r;
         query_add(&path, "lines", lines);
-        return dump(c, path.data);
+        return dump(c, &s, path.data);
 }

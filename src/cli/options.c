@@ -141,7 +141,7 @@ static int parse_long(Cli *c, char **argv, size_t *i) {
                 return unknown_option(c, word, n);
         if (!o.takes_value && value)
                 return cli_usage(c, "--%s takes no value", o.name);
-        if (o.takes_value && !value && !argv[*i + 1])
+        if (o.takes_value && !value && (!argv[*i + 1] || streq(argv[*i + 1], "--")))
                 return cli_usage(c, "--%s needs a value", o.name);
         const char *text = !o.takes_value ? NULL : value ? value + 1 : argv[++*i];
         add_value(c, o.name, text);

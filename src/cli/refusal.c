@@ -18,12 +18,12 @@ static int not_running(Cli *c) {
                 return cli_error(
                         c, CLI_FAILURE,
                         "agentd is not running (no answer at %s), its keeper (pid %d) keeps agents "
-                        "running; start it with: agentd start --detach",
-                        c->socket_path, (int) keeper);
+                        "running; start it with: agentd start --detach%s",
+                        c->socket_path, (int) keeper, where_options(c));
         return cli_error(
                 c, CLI_FAILURE,
-                "agentd is not running (no answer at %s); start it with: agentd start --detach",
-                c->socket_path);
+                "agentd is not running (no answer at %s); start it with: agentd start --detach%s",
+                c->socket_path, where_options(c));
 }
 
 int ask_no_answer(Cli *c, int error) {
@@ -87,6 +87,16 @@ static int exit_status(long status, const char *code) {
                                                 : CLI_FAILURE;
 }
 
+/* "Session reader (0ca9…) is running": people know it by its name, and the daemon speaks of its id. */
+static const char *with_name(Cli *c, const char *text) {
+        const char *rest = str_startswith(text, "Session ");
+
+        if (!rest || !c->session_id || strncmp(rest, c->session_id, strlen(c->session_id)) != 0)
+                return text;
+        return cli_text(c, "Session %s (%s)%s", c->session_name, c->session_id,
+                        rest + strlen(c->session_id));
+}
+
 char *refusal_text(Cli *c, long status, const char *body, size_t n, int *ret_exit) {
         JsonSpan root;
 
@@ -102,7 +112,7 @@ char *refusal_text(Cli *c, long status, const char *body, size_t n, int *ret_exi
         const char *end = length > 0 && strchr(".!?", text[length - 1]) ? " " : ". ";
 
         *ret_exit = exit_status(status, code);
-        return cli_text(c, "%s%s%s", length > 0 ? text : "the request was refused",
+        return cli_text(c, "%s%s%s", length > 0 ? with_name(c, text) : "the request was refused",
                         *hint ? end : "", hint);
 }
 

@@ -116,6 +116,21 @@ static const char *path_from_here(Cli *c) {
         return c->url || str_isempty(path) ? NULL : cli_text(c, "PATH=%s", path);
 }
 
+/* Names need not be unique, as in the original, but who gives one twice seldom means it. */
+static int note_taken(Cli *c, const char *name) {
+        bool taken = false;
+
+        if (c->quiet || c->json)
+                return 0;
+        int r = name_is_taken(c, name, &taken);
+        if (r == 0 && taken)
+                cli_note(c,
+                         "there is another session '%s': `agentd list` has the ids, by which each can be "
+                         "named",
+                         name);
+        return r;
+}
+
 static int write_body(Cli *c, Body *b) {
         const char *workspace;
         char *name = NULL;
@@ -124,8 +139,9 @@ static int write_body(Cli *c, Body *b) {
         int r = body_workspace(c, b, true, &workspace);
         if (r == 0)
                 r = body_session(c, b);
-        if (r == 0 && !cli_option(c, "name"))
-                r = default_name(c, &name);
+        if (r == 0)
+                r = cli_option(c, "name") ? note_taken(c, cli_option(c, "name"))
+                                          : default_name(c, &name);
         if (r != 0)
                 return r;
         json_w_kv_string(&b->w, "name", name ? name : cli_option(c, "name"));

@@ -53,7 +53,9 @@ int cli_usage(Cli *c, const char *format, ...) {
                 cli_out_of_memory();
         }
         va_end(ap);
-        return cli_error(c, CLI_USAGE, "%s; see: agentd %s%s--help", text,
+        size_t n = strlen(text);
+        return cli_error(c, CLI_USAGE, "%s%s: agentd %s%s--help", text,
+                         n > 0 && text[n - 1] == '?' ? " See" : "; see",
                          c->verb ? c->verb->name : "", c->verb ? " " : "");
 }
 

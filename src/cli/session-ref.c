@@ -72,6 +72,8 @@ int ask_session(Cli *c, const char *ref, SessionRef *ret) {
                 .name = cli_member(c, s, "name"),
                 .status = cli_member(c, s, "status"),
         };
+        c->session_id = ret->id;
+        c->session_name = ret->name;
         return 0;
 }
 

@@ -45,12 +45,15 @@ int verb_archive(Cli *c) {
         return ask_session_verb(c, "archive", NULL);
 }
 
-static int body_checkpoint(Cli *c, Body *b, const SessionRef *s, const char *ref) {
+/* ret_id: NULL is fine. */
+static int body_checkpoint(Cli *c, Body *b, const SessionRef *s, const char *ref, char **ret_id) {
         char *id = NULL;
 
         int r = ask_checkpoint(c, s, ref, &id);
         if (r == 0)
                 json_w_kv_string(&b->w, "checkpoint_id", id);
+        if (r == 0 && ret_id)
+                *ret_id = id;
         return r;
 }
 
@@ -61,7 +64,7 @@ int verb_resume(Cli *c) {
         body_begin(&b);
         int r = cli_option(c, "checkpoint-id") ? ask_session(c, c->args[0], &s) : 0;
         if (r == 0 && cli_option(c, "checkpoint-id"))
-                r = body_checkpoint(c, &b, &s, cli_option(c, "checkpoint-id"));
+                r = body_checkpoint(c, &b, &s, cli_option(c, "checkpoint-id"), NULL);
         return r == 0 ? ask_session_start(c, "resume", body_text(&b)) : r;
 }
 
@@ -157,19 +160,51 @@ int verb_fork(Cli *c) {
         if (r == 0)
                 r = ask_session(c, c->args[0], &s);
         if (r == 0 && cli_option(c, "checkpoint"))
-                r = body_checkpoint(c, &b, &s, cli_option(c, "checkpoint"));
+                r = body_checkpoint(c, &b, &s, cli_option(c, "checkpoint"), NULL);
         if (r == 0)
                 r = ask(c, "POST", cli_text(c, "/sessions/%s/fork", s.id), body_text(&b), &reply);
         if (r != 0)
                 return r;
-        say_session(c, reply.json, true);
+        if (c->json || c->quiet || c->names)
+                say_session(c, reply.json, true);
+        else
+                cli_say(c, "%s (%s) is created; start it with: agentd start %s",
+                        cli_member(c, reply.json, "name"), cli_member(c, reply.json, "session_id"),
+                        cli_member(c, reply.json, "name"));
         return 0;
+}
+
+static bool has_files(Cli *c, const SessionRef *s, const char *checkpoint) {
+        _cleanup_reply_ Reply reply = {};
+
+        return checkpoint &&
+               ask(c, "GET", cli_text(c, "/sessions/%s/checkpoints/%s", s->id, checkpoint), NULL,
+                   &reply) == 0 &&
+               *cli_member(c, reply.json, "workspace_tree");
+}
+
+/* to: "checkpoint before-lunch"; checkpoint: its id, or NULL. What was there is the newest checkpoint now. */
+static void say_restored(
+        Cli *c, const SessionRef *s, JsonSpan state, const char *to, const char *checkpoint) {
+        const char *before = cli_member(c, state, "last_checkpoint");
+        int64_t n = cli_number(state, "message_count");
+
+        if (c->json)
+                cli_print_json(state);
+        if (c->json || c->quiet)
+                return;
+        cli_say(c, "%s (%s) is restored to %s: %lld message%s%s; go on with: agentd %s %s%s",
+                s->name, s->id, to, (long long) n, n == 1 ? "" : "s",
+                has_files(c, s, checkpoint) ? ", and the files of its workspace" : "",
+                streq(s->status, "paused") ? "resume" : "start", c->args[0],
+                *before ? cli_text(c, "; undo with: agentd restore %s %s", c->args[0], before) : "");
 }
 
 int verb_restore(Cli *c) {
         _cleanup_body_ Body b;
         _cleanup_reply_ Reply reply = {};
         const char *checkpoint = c->n_args > 1 ? c->args[1] : NULL, *node = cli_option(c, "node");
+        char *id = NULL;
         SessionRef s;
 
         if (!checkpoint == !node)
@@ -179,16 +214,14 @@ int verb_restore(Cli *c) {
                 json_w_kv_string(&b.w, "node", node);
         int r = ask_session(c, c->args[0], &s);
         if (r == 0 && checkpoint)
-                r = body_checkpoint(c, &b, &s, checkpoint);
+                r = body_checkpoint(c, &b, &s, checkpoint, &id);
         if (r == 0)
                 r = ask(c, "POST", cli_text(c, "/sessions/%s/restore", s.id), body_text(&b), &reply);
         if (r != 0)
                 return r;
-        if (c->json)
-                cli_print_json(reply.json);
-        cli_say(c, "%s (%s) is restored to %s %s: %lld messages; go on with: agentd %s %s", s.name,
-                s.id, checkpoint ? "checkpoint" : "message", checkpoint ? checkpoint : node,
-                (long long) cli_number(reply.json, "message_count"),
-                streq(s.status, "paused") ? "resume" : "start", s.name);
+        say_restored(c, &s, reply.json,
+                     checkpoint ? cli_text(c, "checkpoint %s", checkpoint)
+                                : cli_text(c, "message %s", node),
+                     id);
         return 0;
 }

@@ -51,14 +51,28 @@ static int check_runtime_folder(Cli *c) {
         return 0;
 }
 
+/* Before anything is made: the folder beside a database that is none would be the wrong one. */
+static int check_database(Cli *c) {
+        const char *path = c->config.db;
+        struct stat st;
+
+        if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+                return 0;
+        return cli_error(c, CLI_USAGE,
+                         "the database %s is a folder; name the file in it: --db %s/state.db", path,
+                         path);
+}
+
 static int make_folders(Cli *c) {
         const char *folders[] = { c->config.data_dir, c->config.runtime_dir };
 
         ARRAY_FOREACH(f, folders) {
                 int r = fs_mkdir_p(*f, 0700);
                 if (r < 0)
-                        return cli_error(c, CLI_FAILURE, "cannot make the folder %s: %s", *f,
-                                         strerror(-r));
+                        return cli_error(c, r == -EACCES ? CLI_NOT_PERMITTED : CLI_FAILURE,
+                                         "cannot make the folder %s: %s; choose another place with "
+                                         "--db FILE (AGENT_RUNTIME_DB)",
+                                         *f, strerror(-r));
         }
         return check_runtime_folder(c);
 }
@@ -100,6 +114,9 @@ static int say_running(Cli *c, const Reply *version, const char *how, const char
         cli_say(c, "Socket: %s", c->socket_path);
         if (log)
                 cli_say(c, "Log:    %s", log);
+        const char *exports = where_exports(c);
+        if (*exports)
+                cli_say(c, "First:  %s   (or the same options with each command)", exports);
         cli_say(c, "Next:   agentd run -- COMMAND…   agentd list   agentd stop");
         return 0;
 }
@@ -197,20 +214,35 @@ static int start_with_keeper(Cli *c, pid_t keeper) {
         return say_running(c, &version, "took up its agents again", NULL);
 }
 
-/* What the log has gained, its last lines, on stderr. */
-static void show_log(const char *path, off_t from) {
+/* What the daemon said, if that was one error: it is all there is to know. NULL: none, or several. */
+static char *only_error(Cli *c, const char *gained) {
+        static const char mark[] = " error agentd: ";
+        const char *error = strstr(gained, mark);
+
+        if (!error || strstr(error + 1, mark))
+                return NULL;
+        error += strlen(mark);
+        return cli_text(c, "%.*s", (int) strcspn(error, "\n"), error);
+}
+
+/* What the log has gained: the daemon's error, or NULL and the last lines are on stderr. */
+static char *show_log(Cli *c, const char *path, off_t from) {
         _cleanup_free_ char *text = NULL;
         size_t n = 0;
 
         if (fs_read_file(AT_FDCWD, path, 64 << 20, &text, &n) < 0 || (size_t) from >= n)
-                return;
+                return NULL;
         const char *begin = text + from, *p = text + n;
         unsigned lines = 0;
+        char *error = only_error(c, begin);
+        if (error)
+                return error;
         if (p > begin && p[-1] == '\n')
                 p--;
         while (p > begin && (p[-1] != '\n' || ++lines < LOG_LINES))
                 p--;
         (void) fwrite(p, 1, (size_t) (text + n - p), stderr);
+        return NULL;
 }
 
 static int start_in_background(Cli *c, Launch *launch, Listeners *l) {
@@ -227,9 +259,13 @@ static int start_in_background(Cli *c, Launch *launch, Listeners *l) {
         if (r >= 0)
                 r = probe(c, "/version", READY_WAIT_USEC, &version);
         if (r < 0) {
-                show_log(launch->log, st.st_size);
-                return cli_error(c, CLI_FAILURE, "agentd could not be started (%s); its log is %s",
-                                 r == -ECHILD ? "it ended" : strerror(-r), launch->log);
+                const char *error = show_log(c, launch->log, st.st_size);
+                return cli_error(c, CLI_FAILURE, "agentd could not be started%s%s%s; its log is %s",
+                                 error ? ": " : " (",
+                                 error          ? error
+                                 : r == -ECHILD ? "it ended"
+                                                : strerror(-r),
+                                 error ? "" : ")", launch->log);
         }
         return say_running(c, &version, "is running", launch->log);
 }
@@ -262,6 +298,8 @@ int start_daemon(Cli *c) {
         pid_t keeper = 0;
 
         int r = become_user(c);
+        if (r == 0)
+                r = check_database(c);
         if (r == 0)
                 r = make_folders(c);
         if (r == 0)

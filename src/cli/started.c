@@ -46,14 +46,25 @@ static int wait_started(Cli *c, const char *id, Reply *ret) {
         }
 }
 
-static int ended_at_once(Cli *c, JsonSpan s, bool again) {
+/* What to do about a program that was never executed: it wrote nothing that could be looked at, and
+ * who runs the command again once it is right does not want this session beside that one. */
+static const char *about_program(Cli *c, const char *name, bool is_new) {
+        bool typed = is_new && c->verb->flags & VERB_COMMAND && c->n_args > 0;
+        const char *here = typed && !strchr(c->args[0], '/') && access(c->args[0], F_OK) == 0
+                                   ? cli_text(c, "; for the file in this folder say ./%s", c->args[0])
+                                   : "";
+
+        return cli_text(c, "%s%s",
+                        is_new ? cli_text(c, ", `agentd delete %s` removes it", name) : "", here);
+}
+
+static int ended_at_once(Cli *c, JsonSpan s, bool again, bool is_new) {
         const char *name = cli_member(c, s, "name"), *reason = cli_member(c, s, "reason");
 
         if (c->json)
                 cli_print_json(s);
-        /* A program that was never executed wrote nothing that could be looked at. */
         const char *see = str_startswith(reason, "could not ")
-                                  ? ""
+                                  ? about_program(c, name, is_new)
                                   : cli_text(c, "; see: agentd logs %s", name);
         return cli_error(c, CLI_FAILURE, "%s (%s) ended at once: %s%s%s", name,
                          cli_member(c, s, "session_id"), *reason ? reason : "it failed",
@@ -72,7 +83,7 @@ int ask_started(Cli *c, const char *id, bool is_new) {
         const char *substate = cli_member(c, s, "substate");
         bool again = streq(substate, "backoff");
         if (again || streq(cli_member(c, s, "status"), "error"))
-                return ended_at_once(c, s, again);
+                return ended_at_once(c, s, again, is_new);
         if (c->json || c->quiet || c->names || !streq(substate, "active"))
                 say_session(c, s, is_new);
         else

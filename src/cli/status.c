@@ -45,6 +45,18 @@ static char *inside(Cli *c, JsonSpan object) {
         return cli_text(c, "%.*s", (int) (object.n - 2), object.p + 1);
 }
 
+/* Who lost a night's work looks for those that are not running and should be. */
+static char *sessions_text(Cli *c, JsonSpan health) {
+        const char *running = cli_member(c, health, "active_sessions");
+        int64_t failed = cli_number(health, "error_sessions");
+
+        if (failed == 0)
+                return cli_text(c, "%s running", running);
+        return cli_text(c, "%s running, %s; see: agentd list", running,
+                        cli_paint(c, cli_status_colour("error"),
+                                  cli_text(c, "%lld failed", (long long) failed)));
+}
+
 int status_daemon(Cli *c) {
         _cleanup_reply_ Reply version = {}, health = {};
 
@@ -73,8 +85,7 @@ int status_daemon(Cli *c) {
                 row(out, "Socket", c->socket_path);
                 row(out, "Data", c->config.data_dir);
         }
-        row(out, "Sessions",
-            cli_text(c, "%s running", cli_member(c, health.json, "active_sessions")));
+        row(out, "Sessions", sessions_text(c, health.json));
         say_text(c, out);
         return 0;
 }
@@ -153,8 +164,10 @@ static void print_usage(Cli *c, JsonSpan run, Buf *out) {
         row(out, "Tasks", cli_member(c, run, "tasks"));
         if (memory > 0)
                 row(out, "Memory", text_size((uint64_t) memory, text, sizeof(text)));
-        if (cpu > 0)
-                row(out, "CPU", clock_format_span((usec_t) cpu, text, sizeof(text)));
+        if (cpu >= (int64_t) USEC_PER_MSEC) /* finer is noise */
+                row(out, "CPU",
+                    clock_format_span((usec_t) cpu / USEC_PER_MSEC * USEC_PER_MSEC, text,
+                                      sizeof(text)));
 }
 
 static char *checkpoint_text(Cli *c, JsonSpan cp) {
@@ -163,6 +176,16 @@ static char *checkpoint_text(Cli *c, JsonSpan cp) {
         return cp.p ? cli_text(c, "%s %s%s%s", cli_member(c, cp, "checkpoint_id"), label,
                                *label ? ", " : "", cli_ago(c, cli_time(cp, "created_at")))
                     : cli_text(c, "%s", "");
+}
+
+/* The count is that of the restart policy and begins anew with progress; the runs are all there were. */
+static char *restarts_text(Cli *c, JsonSpan s, JsonSpan run) {
+        int64_t restarts = cli_number(s, "restarts"), number = cli_number(run, "number");
+
+        if (number <= restarts + 1)
+                return cli_text(c, "%lld", (long long) restarts);
+        return cli_text(c, "%lld in a row; this is run %lld, see: agentd runs %s",
+                        (long long) restarts, (long long) number, cli_member(c, s, "name"));
 }
 
 void session_status_text(Cli *c, JsonSpan s, JsonSpan run, JsonSpan checkpoint, Buf *out) {
@@ -178,8 +201,10 @@ void session_status_text(Cli *c, JsonSpan s, JsonSpan run, JsonSpan checkpoint, 
         if (!streq(reason, cli_member(c, run, "reason")))
                 row(out, "Reason", reason);
         if (restart_at > 0)
-                row(out, "Next run", restart_at > c->now ? cli_ago(c, restart_at) : "now");
-        if (streq(cli_member(c, s, "status"), "error"))
+                row(out, "Next run",
+                    restart_at > c->now + USEC_PER_SEC ? cli_ago(c, restart_at) : "now");
+        /* Some reasons say it themselves. */
+        if (streq(cli_member(c, s, "status"), "error") && !strstr(reason, "tries again"))
                 row(out, "Next run",
                     cli_text(c, "none; `agentd resume %s` tries again", cli_member(c, s, "name")));
         if (run_is_open(c, run)) {
@@ -187,7 +212,7 @@ void session_status_text(Cli *c, JsonSpan s, JsonSpan run, JsonSpan checkpoint, 
                 print_usage(c, run, out);
         } else if (run.p)
                 row(out, "Last run", end_text(c, run));
-        row(out, "Restarts", cli_member(c, s, "restarts"));
+        row(out, "Restarts", restarts_text(c, s, run));
         row(out, "Messages", cli_member(c, s, "message_count"));
         row(out, "Model", cli_member(c, s, "model"));
         row(out, "Command", session_command(c, s, false));

@@ -94,7 +94,7 @@ const ConfigDef config_table[] = {
             CONFIG_PATH,
             NULL,
             data_dir,
-            .doc = "logs, large texts and workspaces; default: the folder of the database"),
+            .doc = "logs, large texts and workspaces, not the databases; default: the folder of the database"),
         KEY("Daemon",
             "RuntimeDir",
             "AGENTD_RUNTIME_DIR",

@@ -306,6 +306,7 @@ static const FieldDef output_health_fields[] = {
         OUT("status", FIELD_STRING, R, .values = "healthy"),
         OUT("uptime_seconds", FIELD_REAL, R),
         OUT("active_sessions", FIELD_INT, R, .doc = "sessions that are running"),
+        OUT("error_sessions", FIELD_INT, R, .doc = "sessions that failed and are not tried again"),
         OUT("oldest_heartbeat", FIELD_TIME, RN, .doc = "of the running sessions"),
 };
 TABLE(output_health, "Health", NULL);

@@ -281,7 +281,10 @@ static int daemon_open_store(Daemon *d, const char *url, const StoreSchema *sche
         StoreOptions options = { .on_failed = on_store_failed, .userdata = d };
         int r = store_open(ret, d->event, url, schema, &options, &message);
         if (r < 0 && message)
-                return log_error(0, "%s", message), r;
+                return log_error(0, "%s%s", message,
+                                 r == -EBUSY ? "; a second agentd needs a database of its own: --db FILE"
+                                             : ""),
+                       r;
         return r < 0 ? log_error(r, "Cannot open %s", url) : 0;
 }
 
@@ -478,7 +481,7 @@ int daemon_new(Daemon **ret, const DaemonArgs *args) {
 }
 
 int daemon_run(Daemon *d) {
-        log_info("Serving %s and %s; %zu sessions", d->url, d->socket_path,
+        log_info("Serving %s and %s; sessions: %zu", d->url, d->socket_path,
                  session_count(d->sessions, -1));
         int r = sd_event_loop(d->event);
         if (r < 0)

@@ -64,6 +64,13 @@ int import_files_probe(const ImportFiles *f) {
                store_file_is_foreign(head);
 }
 
+bool import_files_is_locked(const ImportFiles *f) {
+        _cleanup_free_ char *lock = str_printf("%s.lock", f->path), *message = NULL;
+        _cleanup_close_ int fd = -EBADF;
+
+        return lock && access(lock, F_OK) == 0 && store_lock_file(f->path, &fd, &message) == -EBUSY;
+}
+
 void import_files_clean(const ImportFiles *f) {
         static const char *const ours[] = { "", "-journal", "-wal", "-shm", ".lock" };
         const char *const files[] = { f->part, f->copy };

@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "import/import.h"
 #include "session/past.h"
+#include "store/offline.h"
 #include "store/store.h"
 
 /* ---- files.c ---- */
@@ -26,6 +27,8 @@ int import_files_init(ImportFiles *f, const char *path);
 void import_files_done(ImportFiles *f);
 /* 1: a foreign SQLite database lies at path. */
 int import_files_probe(const ImportFiles *f);
+/* An agentd has it open, or is about to make it its own. */
+bool import_files_is_locked(const ImportFiles *f);
 /* Removes what an import that was killed left. */
 void import_files_clean(const ImportFiles *f);
 /* Nobody else uses it, nothing is in the way; makes the copy if there is a journal. */

@@ -454,7 +454,7 @@ def test_conversation_checkpoints_restore_and_fork(shared):
     assert [m["content"] for m in json.loads(good(shared.cli("messages", "talk", "--json")))] == ["one", "two\nlines\n"]
     assert re.search(r"^user  \S+Z  [0-9a-f]{16}\n    one\nuser .*\n    two\n    lines\n$", good(shared.cli("messages", "talk")))
     assert "after-one" in good(shared.cli("checkpoints", "talk"))
-    assert "1 messages; go on with: agentd" in good(shared.cli("restore", "talk", cp))
+    assert "1 message; go on with: agentd" in good(shared.cli("restore", "talk", cp))
     assert len(json.loads(good(shared.cli("messages", "talk", "--json")))) == 1
     assert len(json.loads(good(shared.cli("branches", "talk", "--json")))) == 2
     assert good(shared.cli("fork", "talk", "--checkpoint", cp, "--name", "talk-2")).startswith("talk-2 (")
@@ -664,7 +664,7 @@ def test_a_checkpoint_is_named_by_its_label_or_the_begin_of_its_id(shared):
     cp = shared.api("POST", f"/sessions/{s}/checkpoints?label=here", expect=201).json["checkpoint_id"]
     for ref in ("here", cp[:14], cp):
         good(shared.cli("send", "labelled", "two"))
-        assert "1 messages" in good(shared.cli("restore", "labelled", ref))
+        assert ": 1 message;" in good(shared.cli("restore", "labelled", ref))
     good(shared.cli("fork", "labelled", "--checkpoint", "here", "--name", "labelled-fork"))
     good(shared.cli("start", "labelled"))
     good(shared.cli("resume", "labelled", "--checkpoint-id", "here"))
