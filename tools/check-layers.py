@@ -16,7 +16,7 @@ ALLOWED = {
     "session": ["base", "store"],
     "memory": ["base", "store"],
     "backup": ["base", "store"],
-    "fsck": ["base", "store"],
+    "fsck": ["base", "store", "session/workspace-check.h", "keeper/protocol.h"],
     "import": ["base", "store", "session/session.h", "session/past.h"],
     "api": ["base", "contract", "net", "session/session.h", "memory/memory.h", "sup/sup.h", "sup/logs.h"],
     "daemon": ["*"],

@@ -13,8 +13,9 @@
 #include "base/fs.h"
 #include "fsck/fsck-internal.h"
 
-#define HASH_SIZE 32
-#define BODY_MAX  ((size_t) 1 << 30)
+#define HASH_SIZE      32
+#define ON_ITS_WAY_SEC 60
+#define BODY_MAX       ((size_t) 1 << 30)
 
 enum { RAW, PACKED, RAW_FILE, PACKED_FILE }; /* bodies.encoding */
 
@@ -126,9 +127,17 @@ static int secret_load(Fsck *f, uint8_t ret[static HASH_SIZE]) {
 
 static int file_is_known(Fsck *f, const uint8_t *key) {
         _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
-        int r = STORE_QUERY(f->state, &c, FSCK_BODY_FILE, STORE_BLOB(key, HASH_SIZE));
+        int r = STORE_QUERY(f->now, &c, FSCK_BODY_FILE, STORE_BLOB(key, HASH_SIZE));
 
         return r < 0 ? r : store_next(c);
+}
+
+/* A daemon that runs writes the file first, and the row that names it a moment later. */
+static bool is_on_its_way(Fsck *f, const char *name) {
+        _cleanup_free_ char *path = f->is_live ? path_join(f->places->data_dir, name) : NULL;
+        struct stat st;
+
+        return path && (stat(path, &st) < 0 || st.st_mtime >= time(NULL) - ON_ITS_WAY_SEC);
 }
 
 static int file_check(Fsck *f, const char *folder, const char *entry) {
@@ -141,7 +150,7 @@ static int file_check(Fsck *f, const char *folder, const char *entry) {
                 return -ENOMEM;
         if (strlen(hex) == 2 * HASH_SIZE && hex_decode(hex, strlen(hex), key) == 0)
                 r = file_is_known(f, key);
-        if (r != 0)
+        if (r != 0 || is_on_its_way(f, name))
                 return MIN(r, 0);
         fsck_problem(f, "file", name, "no message has it", "move it to lost+found");
         return lose_file(f, name);

@@ -5,7 +5,10 @@
  *   fsck     the run: locks, snapshots, copies
  *   rules    what one statement can find and another can repair
  *   nodes    the tree of messages
- *   bodies   large messages and their files */
+ *   bodies   large messages and their files
+ *   trees    files of checkpoints
+ *   logs     output of runs, and its index
+ *   references  what memory.db says of state.db */
 
 #include "base/map.h"
 #include "base/str.h"
@@ -18,11 +21,15 @@ typedef struct Fsck {
         void (*fn)(const FsckProblem *problem, void *userdata);
         void *userdata;
         FsckResult result;
-        StrMap *told; /* problems that fn was told of */
+        StrMap *told;  /* problems that fn was told of */
+        bool is_live;  /* a daemon goes on writing */
+        char *message; /* why it could not go on */
         char *state_copy, *memory_copy;
-        StoreReader *state, *memory;
+        StoreReader *state, *memory;   /* in a snapshot each */
+        StoreReader *now;              /* of state.db, in none */
         Buf state_edits, memory_edits; /* statements that repair, each with its semicolon */
         char **lost;                   /* names of files below data_dir that go to lost+found */
+        char **indexes;                /* and of logs' indexes that are to be repaired */
 } Fsck;
 
 void fsck_problem(Fsck *f, const char *what, const char *id, const char *text, const char *repair);
@@ -38,7 +45,12 @@ enum {
         FSCK_BODIES,    /* 0 namespace, 1 key, 2 encoding, 3 size, 4 data */
         FSCK_BODY_KEY,  /* 0 the key of the hashes */
         FSCK_BODY_FILE, /* ?1 key. A row if it is a file that somebody knows */
-        _FSCK_FIXED,    /* the rules follow */
+        FSCK_TREES,     /* 0 checkpoint, 1 tree, 2 namespace */
+        FSCK_CHECKPOINT_TREE,   /* ?1 checkpoint, ?2 tree. A row if it has that one */
+        FSCK_RUN,               /* ?1 run, ?2 session. 0 state */
+        FSCK_NAMESPACE,         /* ?1 id. A row if there is one */
+        FSCK_MEMORY_NAMESPACES, /* of memory.db. 0 namespace */
+        _FSCK_FIXED,            /* the rules follow */
 };
 extern const StoreSchema fsck_state_schema, fsck_memory_schema;
 /* Before anything else. */
@@ -47,7 +59,12 @@ int fsck_rules_state(Fsck *f);
 /* 1: it is too damaged to go on. */
 int fsck_rules_memory(Fsck *f);
 
-/* ---- nodes.c, bodies.c ---- */
+/* ---- nodes.c, bodies.c, trees.c, logs.c, references.c ---- */
 
 int fsck_nodes(Fsck *f);
 int fsck_bodies(Fsck *f);
+int fsck_trees(Fsck *f);
+int fsck_logs(Fsck *f);
+int fsck_index_repair(Fsck *f, const char *name);
+/* With both databases open. */
+int fsck_references(Fsck *f);

@@ -68,6 +68,10 @@ static int check_state(Fsck *f) {
         if (r >= 0)
                 r = fsck_nodes(f);
         if (r >= 0)
+                r = fsck_trees(f);
+        if (r >= 0)
+                r = fsck_logs(f);
+        if (r >= 0)
                 r = fsck_rules_state(f);
         store_read_end(f->state);
         return r;
@@ -86,13 +90,18 @@ static int check_all(Fsck *f) {
         int r = store_foreign_open(&f->state, p->state, &fsck_state_schema, false);
 
         if (r >= 0)
+                r = store_foreign_open(&f->now, p->state, &fsck_state_schema, false);
+        if (r >= 0)
                 r = check_state(f);
         r = unreadable(f, p->state, r);
         if (r >= 0)
                 r = store_foreign_open(&f->memory, p->memory, &fsck_memory_schema, false);
         if (r >= 0)
                 r = fsck_rules_memory(f);
+        if (r == 0)
+                r = fsck_references(f);
         r = unreadable(f, p->memory, r);
+        f->now = store_reader_free(f->now);
         f->state = store_reader_free(f->state);
         f->memory = store_reader_free(f->memory);
         return r;
@@ -162,17 +171,20 @@ static int repair(Fsck *f) {
                 r = edit(f->places->memory, &fsck_memory_schema, &f->memory_edits, &f->memory_copy);
         for (char **name = f->lost; r >= 0 && name && *name; name++)
                 r = keep_lost(f, *name);
+        for (char **name = f->indexes; r >= 0 && name && *name; name++)
+                r = fsck_index_repair(f, *name);
         return r;
 }
 
 static bool has_repairs(const Fsck *f) {
-        return f->state_edits.len > 0 || f->memory_edits.len > 0 || f->lost;
+        return f->state_edits.len > 0 || f->memory_edits.len > 0 || f->lost || f->indexes;
 }
 
 static void forget_repairs(Fsck *f) {
         buf_clear(&f->state_edits);
         buf_clear(&f->memory_edits);
         f->lost = strv_free(f->lost);
+        f->indexes = strv_free(f->indexes);
 }
 
 static int check_and_repair(Fsck *f) {
@@ -225,6 +237,7 @@ int fsck_run(const FsckPlaces *p,
         f.told = strmap_new();
         if (!f.told)
                 return -ENOMEM;
+        f.is_live = !repair_it && store_is_in_use(p->state);
         int r = repair_it ? lock_both(p, &state_lock, &memory_lock, ret_message) : 0;
         if (r >= 0)
                 r = check_and_repair(&f);
@@ -235,6 +248,9 @@ int fsck_run(const FsckPlaces *p,
         free(f.state_copy);
         free(f.memory_copy);
         *ret = f.result;
+        if (r < 0 && f.message)
+                return say(ret_message, r, f.message);
+        free(f.message);
         if (r < 0 && !*ret_message)
                 return say(ret_message, r, str_printf("cannot go on: %s", strerror(-r)));
         return r;

@@ -94,6 +94,20 @@ static const Rule state_rules[] = {
           "UPDATE runs SET state = 3, ended_at = IFNULL(started_at, created_at), token_hash = NULL, "
           "reason = 'ended by fsck' WHERE state < 3 AND id NOT IN (SELECT run FROM sessions WHERE run IS NOT "
           "NULL)" },
+        { "session", "its run is gone", GONE("sessions", "run", "runs"),
+          "take its newest one that is there",
+          "UPDATE sessions SET run = (SELECT MAX(id) FROM runs WHERE session = sessions.id) "
+          "WHERE " IS_GONE("sessions", "run", "runs") },
+        { "session", "it counts fewer runs than it had",
+          "SELECT id FROM sessions AS t WHERE fence < (SELECT MAX(number) FROM runs WHERE session = t.id) "
+          "ORDER BY id",
+          "count again",
+          "UPDATE sessions SET fence = (SELECT MAX(number) FROM runs WHERE session = sessions.id) "
+          "WHERE fence < (SELECT MAX(number) FROM runs WHERE session = sessions.id)" },
+        { "run", "another one of its session has its number",
+          "SELECT b.id FROM runs AS a JOIN runs AS b ON b.session = a.session AND b.number = a.number AND "
+          "b.id > a.id ORDER BY b.id",
+          NULL, NULL },
 };
 
 static const Rule memory_rules[] = {
@@ -103,23 +117,33 @@ static const Rule memory_rules[] = {
           "json_valid(value)" },
 };
 
-#define FIXED                                                                                    \
-        [FSCK_INTEGRITY] = { "FSCK_INTEGRITY", "PRAGMA integrity_check(100)", 0, 0 },            \
-        [FSCK_NODES] = { "FSCK_NODES",                                                           \
-                         "SELECT id, parent, jump, depth, tool_calls FROM nodes ORDER BY id", 0, \
-                         0 },                                                                    \
-        [FSCK_LARGE] = { "FSCK_LARGE",                                                           \
-                         "SELECT MIN(id), body_key FROM nodes WHERE body IS NULL "               \
-                         "GROUP BY body_key",                                                    \
-                         0, 0 },                                                                 \
-        [FSCK_BODIES] = { "FSCK_BODIES",                                                         \
-                          "SELECT namespace, key, encoding, size, data FROM bodies", 0, 0 },     \
-        [FSCK_BODY_KEY] = { "FSCK_BODY_KEY",                                                     \
-                            "SELECT value FROM properties WHERE name = 'body-key'", 0, 0 },      \
-        [FSCK_BODY_FILE] = { "FSCK_BODY_FILE",                                                   \
-                             "SELECT 1 FROM bodies WHERE key = ?1 AND encoding >= 2 "            \
-                             "UNION ALL SELECT 1 FROM dead_bodies WHERE key = ?1",               \
-                             1, 0 }
+#define FIXED                                                                                         \
+        [FSCK_INTEGRITY] = { "FSCK_INTEGRITY", "PRAGMA integrity_check(100)", 0, 0 },                 \
+        [FSCK_NODES] = { "FSCK_NODES",                                                                \
+                         "SELECT id, parent, jump, depth, tool_calls FROM nodes ORDER BY id", 0,      \
+                         0 },                                                                         \
+        [FSCK_LARGE] = { "FSCK_LARGE",                                                                \
+                         "SELECT MIN(id), body_key FROM nodes WHERE body IS NULL "                    \
+                         "GROUP BY body_key",                                                         \
+                         0, 0 },                                                                      \
+        [FSCK_BODIES] = { "FSCK_BODIES",                                                              \
+                          "SELECT namespace, key, encoding, size, data FROM bodies", 0, 0 },          \
+        [FSCK_BODY_KEY] = { "FSCK_BODY_KEY",                                                          \
+                            "SELECT value FROM properties WHERE name = 'body-key'", 0, 0 },           \
+        [FSCK_BODY_FILE] = { "FSCK_BODY_FILE",                                                        \
+                             "SELECT 1 FROM bodies WHERE key = ?1 AND encoding >= 2 "                 \
+                             "UNION ALL SELECT 1 FROM dead_bodies WHERE key = ?1",                    \
+                             1, 0 },                                                                  \
+        [FSCK_TREES] = { "FSCK_TREES",                                                                \
+                         "SELECT c.id, c.tree, s.namespace FROM checkpoints AS c JOIN sessions AS s " \
+                         "ON s.id = c.session WHERE c.tree IS NOT NULL ORDER BY s.namespace, c.id",   \
+                         0, 0 },                                                                      \
+        [FSCK_CHECKPOINT_TREE] = { "FSCK_CHECKPOINT_TREE",                                            \
+                                   "SELECT 1 FROM checkpoints WHERE id = ?1 AND tree = ?2", 2, 0 },   \
+        [FSCK_RUN] = { "FSCK_RUN", "SELECT state FROM runs WHERE id = ?1 AND session = ?2", 2, 0 },   \
+        [FSCK_MEMORY_NAMESPACES] = { "FSCK_MEMORY_NAMESPACES",                                        \
+                                     "SELECT DISTINCT namespace FROM entries", 0, 0 },                \
+        [FSCK_NAMESPACE] = { "FSCK_NAMESPACE", "SELECT 1 FROM namespaces WHERE id = ?1", 1, 0 }
 
 static StoreStatement state_statements[_FSCK_FIXED + ELEMENTSOF(state_rules)] = { FIXED };
 static StoreStatement memory_statements[_FSCK_FIXED + ELEMENTSOF(memory_rules)] = { FIXED };
@@ -162,7 +186,7 @@ static int rule(Fsck *f, StoreReader *r, unsigned statement, const Rule *rule, B
 
         while (k >= 0 && (k = store_next(c)) > 0)
                 fsck_problem_id(f, rule->what, store_id(c, 0), rule->text, rule->repair);
-        if (k >= 0 && f->result.left > n)
+        if (k >= 0 && f->result.left > n && rule->edit)
                 (void) buf_printf(edits, "%s;", rule->edit);
         return k;
 }

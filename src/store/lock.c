@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "store/offline.h"
 #include "store/store-internal.h"
 
 static int refuse(const char *path, int fd, char **ret_message) {
@@ -52,4 +53,12 @@ int store_lock(const char *path, int *ret_fd, char **ret_message) {
                 log_debug("cannot write %s: %s", name, strerror(errno));
         *ret_fd = TAKE_FD(fd);
         return 0;
+}
+
+bool store_is_in_use(const char *path) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+        _cleanup_free_ char *name = str_printf("%s.lock", path);
+        _cleanup_close_ int fd = name ? open(name, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -EBADF;
+
+        return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }

@@ -13,3 +13,5 @@ int store_copy_snapshot(StoreReader *r, const char *path);
 int store_edit(const char *path, const char *sql);
 /* The lock that a Store holds on path: *ret_fd until it is closed. -EBUSY: somebody has it. */
 int store_lock_file(const char *path, int *ret_fd, char **ret_message);
+/* Does somebody hold it? Is not taken for that, so a daemon that starts meanwhile is not turned away. */
+bool store_is_in_use(const char *path);
