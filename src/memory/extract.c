@@ -236,10 +236,11 @@ static int list_in_order(const Identifiers *ids, const ExtractTurn *turns, size_
                 left -= room[k];
         }
         for (size_t i = 0; i < n; i++) {
+                if (is_left_out(&turns[i]))
+                        continue;
                 const char *p = turns[i].text, *end = p + turns[i].n;
                 ExtractWord w;
-
-                while (!is_left_out(&turns[i]) && extract_identifier_next(&p, end, &w)) {
+                while (extract_identifier_next(&p, end, &w)) {
                         size_t *at = &next[w.kind];
                         if (*at == room[w.kind] || ids->words[w.kind][*at].p != w.p)
                                 continue;
