@@ -186,6 +186,11 @@ def test_nothing_is_overwritten(agentd, make_agentd, tmp_path):
     assert [s["name"] for s in agentd.api("GET", "/sessions").json] == ["first"]
 
 
+def test_a_folder_that_is_not_there_is_the_reason(agentd, tmp_path):
+    done = agentd.cli("backup", tmp_path / "nowhere" / "b.tar")
+    assert done.returncode == 1 and "No such file or directory" in done.stderr, done
+
+
 def test_a_killed_backup_leaves_no_file_of_that_name(agentd, tmp_path):
     s = agentd.create("big")["session_id"]
     for n in range(4):

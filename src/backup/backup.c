@@ -251,8 +251,10 @@ static int write_once(Writing *w, int fd) {
 static int write_all(Writing *w, const char *path, char **ret_message) {
         _cleanup_close_ int fd = open(w->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         struct stat st;
-        int r = fd < 0 ? errno_neg() : -ENOENT;
+        int r = -ENOENT;
 
+        if (fd < 0)
+                return errno_neg();
         for (unsigned i = 0; r == -ENOENT && i < TRIES; i++)
                 r = write_once(w, fd);
         if (r >= 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0))

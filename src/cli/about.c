@@ -26,7 +26,7 @@ int verb_help(Cli *c) {
         const Verb *v = c->n_args > 0 ? verb_find(c->args[0]) : NULL;
 
         if (c->n_args > 0 && !v)
-                return cli_usage(c, "there is no verb '%s'", c->args[0]);
+                return cli_unknown_verb(c, c->args[0]);
         if (v)
                 help_print_verb(v);
         else

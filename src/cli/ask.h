@@ -58,7 +58,7 @@ int ask_point(Cli *c, const SessionRef *session, const char *ref, char **ret);
 /* The same for checkpoints only: by id, the begin of one, or label. */
 int ask_checkpoint(Cli *c, const SessionRef *session, const char *ref, char **ret);
 
-/* POST /sessions/{id}/VERB and a line that says what the session is now. */
+/* POST /sessions/{id}/VERB for each argument, and a line that says what the session is now. */
 int ask_session_verb(Cli *c, const char *verb, const char *body);
 /* The same for a verb that starts the session. */
 int ask_session_start(Cli *c, const char *verb, const char *body);

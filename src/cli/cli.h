@@ -112,6 +112,8 @@ int cli_option_number(Cli *c, const char *name, uint64_t min, uint64_t max, uint
 /* http://ADDRESS:PORT as something on this machine can use it: 0.0.0.0 is where a daemon listens,
  * and 127.0.0.1 is where it is reached. */
 char *cli_local_url(Cli *c, uint64_t port);
+/* A word that is no verb, with the nearest that is; returns CLI_USAGE. */
+int cli_unknown_verb(Cli *c, const char *word);
 /* A wrong action of the verb ("memory put"), with the nearest of those it has; returns CLI_USAGE. */
 int cli_unknown_action(Cli *c, const char *word, const char *const *actions, size_t n);
 void help_print(void);

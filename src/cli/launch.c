@@ -23,6 +23,7 @@
 #include "base/str.h"
 
 #define FIRST_FD      3
+#define SNAPSHOT_MAX  ((size_t) 4 << 20)
 #define KEEPER_FDS    128 /* its own; see keeper/main.c, which lowers what is too much */
 #define FDS_PER_RUN   7
 #define RUNS_MAX_AUTO 65536
@@ -118,11 +119,32 @@ static char *snapshot_path(const Cli *c) {
         return path_join(c->config.runtime_dir, "config.running");
 }
 
-void launch_forget(const Cli *c) {
+/* A port that was given to the daemon before and not to this one: agents that live on have the old
+ * address in their environment. */
+static void note_other_port(Cli *c, const char *snapshot) {
+        _cleanup_(config_done) DaemonConfig before = {};
+        _cleanup_free_ char *text = NULL;
+        JsonSpan json;
+        size_t n = 0;
+
+        if (cli_option(c, "port") || fs_read_file(AT_FDCWD, snapshot, SNAPSHOT_MAX, &text, &n) < 0 ||
+            json_check(text, n, JSON_DEPTH_MAX, &json, NULL) < 0 ||
+            config_load_json(&before, json) < 0)
+                return;
+        unsigned was = (unsigned) before.port, is = (unsigned) c->config.port;
+        if (was != is && was != 0 && is != 0)
+                cli_note(c,
+                         "agentd listened at port %u before and does at port %u now; agents that kept "
+                         "running ask at the old one: `agentd start --port %u` keeps it",
+                         was, is, was);
+}
+
+void launch_forget(Cli *c) {
         _cleanup_free_ char *snapshot = snapshot_path(c);
 
         if (!snapshot)
                 cli_out_of_memory();
+        note_other_port(c, snapshot);
         (void) unlink(snapshot);
 }
 

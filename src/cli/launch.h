@@ -22,8 +22,9 @@ uint64_t launch_max_runs(uint64_t wanted);
 /* The daemon's command line, as a keeper starts it: its path, the options that were given and what
  * the environment says, since a keeper that is there already has another environment. */
 int launch_daemon_argv(Cli *c, char ***ret);
-/* A start is to read the configuration anew and not to go on with what a daemon ran with that crashed. */
-void launch_forget(const Cli *c);
+/* A start is to read the configuration anew and not to go on with what a daemon ran with that
+ * crashed. Notes what agents that live on would miss. */
+void launch_forget(Cli *c);
 /* Finds the helper programs and writes the keeper's command line. */
 int launch_prepare(Cli *c, const Listeners *l, Launch *ret);
 void launch_done(Launch *l);

@@ -168,13 +168,10 @@ static int parse_short(Cli *c, char **argv, size_t *i) {
         return 0;
 }
 
-static int set_verb(Cli *c, const char *word) {
+int cli_unknown_verb(Cli *c, const char *word) {
         const char *names[2 * NAMES_MAX];
         size_t n = 0;
 
-        c->verb = verb_find(word);
-        if (c->verb)
-                return 0;
         for (size_t i = 0; i < verb_table_size; i++) {
                 if (verb_table[i].flags & VERB_HIDDEN)
                         continue;
@@ -186,6 +183,11 @@ static int set_verb(Cli *c, const char *word) {
         if (nearest)
                 return cli_usage(c, "unknown verb '%s', did you mean '%s'?", word, nearest);
         return cli_usage(c, "unknown verb '%s'", word);
+}
+
+static int set_verb(Cli *c, const char *word) {
+        c->verb = verb_find(word);
+        return c->verb ? 0 : cli_unknown_verb(c, word);
 }
 
 int cli_unknown_action(Cli *c, const char *word, const char *const *actions, size_t n) {

@@ -11,13 +11,16 @@
 #include "cli/ask.h"
 
 #define LISTED_MAX ((size_t) 2000)
+#define SEEN_MAX   1000
 
 typedef struct Search {
         Cli *cli;
         const char *session, *wanted;
         char *found;
         size_t n_found;
-        Buf names; /* of what was found */
+        Buf names;                  /* of what was found */
+        const char *seen[SEEN_MAX]; /* labels and branches' names, for a near miss */
+        size_t n_seen;
 } Search;
 
 static void search_done(Search *s) {
@@ -39,6 +42,8 @@ static void match(
 
         if ((*name && streq(name, s->wanted)) || str_startswith(id, s->wanted))
                 take(s, what, id, name);
+        if (*name && s->n_seen < SEEN_MAX)
+                s->seen[s->n_seen++] = name;
 }
 
 static int search_list(
@@ -111,6 +116,10 @@ static int find_one(Cli *c,
         int r = look(&s);
         if (r != 0)
                 return r;
+        const char *nearest = s.n_found == 0 ? str_nearest(ref, s.seen, s.n_seen) : NULL;
+        if (nearest)
+                return cli_error(c, CLI_NOT_FOUND, "%s has no %s '%s', did you mean '%s'?",
+                                 session->name, kinds, ref, nearest);
         if (s.n_found == 0)
                 return cli_error(c, CLI_NOT_FOUND, "%s has no %s '%s'; `agentd %s %s` shows them",
                                  session->name, kinds, ref, verb, session->name);

@@ -121,28 +121,43 @@ void say_session(Cli *c, JsonSpan session, bool is_new) {
                 cli_paint(c, session_colour(c, session), session_state_text(c, session)));
 }
 
-static int post_verb(Cli *c, const char *verb, const char *body, SessionRef *ret_session, Reply *ret) {
-        int r = ask_session(c, c->args[0], ret_session);
+static int post_verb(Cli *c,
+                     const char *ref,
+                     const char *verb,
+                     const char *body,
+                     SessionRef *ret_session,
+                     Reply *ret) {
+        int r = ask_session(c, ref, ret_session);
 
         if (r != 0)
                 return r;
         return ask(c, "POST", cli_text(c, "/sessions/%s/%s", ret_session->id, verb), body, ret);
 }
 
-int ask_session_verb(Cli *c, const char *verb, const char *body) {
-        _cleanup_reply_ Reply reply = {};
-        SessionRef s = {};
+/* One by one, up to the first that fails: what was said until then is done. */
+static int each_session(Cli *c, const char *verb, const char *body, bool starts) {
+        int r = 0;
 
-        int r = post_verb(c, verb, body, &s, &reply);
-        if (r == 0)
-                say_session(c, reply.json, false);
+        for (size_t i = 0; i < c->n_args && r == 0; i++) {
+                _cleanup_reply_ Reply reply = {};
+                SessionRef s = {};
+
+                if (c->n_args > 1)
+                        c->progress = cli_text(c, "%zu of %zu: %s", i + 1, c->n_args, c->args[i]);
+                r = post_verb(c, c->args[i], verb, body, &s, &reply);
+                if (r == 0 && starts)
+                        r = ask_started(c, s.id, false);
+                else if (r == 0)
+                        say_session(c, reply.json, false);
+        }
+        c->progress = NULL;
         return r;
 }
 
-int ask_session_start(Cli *c, const char *verb, const char *body) {
-        _cleanup_reply_ Reply reply = {};
-        SessionRef s = {};
+int ask_session_verb(Cli *c, const char *verb, const char *body) {
+        return each_session(c, verb, body, false);
+}
 
-        int r = post_verb(c, verb, body, &s, &reply);
-        return r == 0 ? ask_started(c, s.id, false) : r;
+int ask_session_start(Cli *c, const char *verb, const char *body) {
+        return each_session(c, verb, body, true);
 }

@@ -61,6 +61,8 @@ int verb_resume(Cli *c) {
         _cleanup_body_ Body b;
         SessionRef s;
 
+        if (cli_option(c, "checkpoint-id") && c->n_args > 1)
+                return cli_usage(c, "--checkpoint-id goes with one session");
         body_begin(&b);
         int r = cli_option(c, "checkpoint-id") ? ask_session(c, c->args[0], &s) : 0;
         if (r == 0 && cli_option(c, "checkpoint-id"))

@@ -155,10 +155,11 @@ static const char *not_in_effect(Cli *c) {
 static int already_running(Cli *c, const Reply *version) {
         return cli_error(
                 c, CLI_FAILURE,
-                "agentd is already running (pid %lld, port %lld)%s; `agentd status` says more, `agentd "
-                "stop` ends it",
+                "agentd is already running (pid %lld, port %lld)%s; `agentd status%s` says more, `agentd "
+                "stop%s` ends it",
                 (long long) cli_number(version->json, "daemon_pid"),
-                (long long) cli_number(version->json, "port"), not_in_effect(c));
+                (long long) cli_number(version->json, "port"), not_in_effect(c), where_options(c),
+                where_options(c));
 }
 
 /* New sockets for a keeper without a daemon. A daemon that is about to leave makes it busy. */

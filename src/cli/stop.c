@@ -98,8 +98,9 @@ static void say_stopped(Cli *c, size_t n_kept, const char *names) {
         }
         cli_say(c, "agentd is stopped; %zu agent%s %s kept running: %s", n_kept,
                 n_kept == 1 ? "" : "s", n_kept == 1 ? "was" : "were", names);
-        cli_say(c, "To take them up again: agentd start --detach");
-        cli_say(c, "To end them: agentd start --detach && agentd stop --all");
+        const char *where = where_options(c);
+        cli_say(c, "To take them up again: agentd start --detach%s", where);
+        cli_say(c, "To end them: agentd start --detach%s && agentd stop --all%s", where, where);
 }
 
 static int shut_down(Cli *c, JsonSpan version) {

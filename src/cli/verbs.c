@@ -162,14 +162,14 @@ static const CliOption fsck_options[] = {
 };
 
 const Verb verb_table[] = {
-        { "start", NULL, "The daemon", "[SESSION]", 0, 1, VERB_CONFIG | VERB_SLOW, start_options,
-          "start agentd, or a session that was created",
+        { "start", NULL, "The daemon", "[SESSION…]", 0, ANY, VERB_CONFIG | VERB_SLOW, start_options,
+          "start agentd, or sessions that were created",
           "Without a session this becomes the daemon, in the foreground unless --detach.\n"
           "Its configuration comes from these options, else from the environment, else from\n"
           "agentd.conf, else from defaults; `agentd config` shows it.",
           "agentd start --detach --port 9000", verb_start },
-        { "stop", NULL, "The daemon", "[SESSION]", 0, 1, VERB_SLOW, stop_options,
-          "stop agentd, keeping agents running, or a session",
+        { "stop", NULL, "The daemon", "[SESSION…]", 0, ANY, VERB_SLOW, stop_options,
+          "stop agentd, keeping agents running, or sessions",
           "Without a session the daemon takes a checkpoint of every running session and\n"
           "leaves; agents run on, and the next `agentd start` takes them up again.\n"
           "Stopping a session takes a checkpoint and ends its whole process tree.",
@@ -225,16 +225,16 @@ const Verb verb_table[] = {
           "Runs in the current folder, or in the workspace; a word of the command that\n"
           "names a file from here and none from there is passed as an absolute path.",
           "agentd run --name reader --workspace ./docs -- python3 reader.py", verb_run },
-        { "restart", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, NULL,
-          "stop a session and start it again", NULL, "agentd restart reader", verb_restart },
-        { "pause", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, NULL,
-          "take a checkpoint and freeze a session", NULL, "agentd pause reader", verb_pause },
-        { "resume", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, resume_options,
-          "go on with a paused, stopped or failed session",
+        { "restart", NULL, "Sessions", "SESSION…", 1, ANY, VERB_SLOW, NULL,
+          "stop sessions and start them again", NULL, "agentd restart reader", verb_restart },
+        { "pause", NULL, "Sessions", "SESSION…", 1, ANY, VERB_SLOW, NULL,
+          "take a checkpoint of sessions and freeze them", NULL, "agentd pause reader", verb_pause },
+        { "resume", NULL, "Sessions", "SESSION…", 1, ANY, VERB_SLOW, resume_options,
+          "go on with paused, stopped or failed sessions",
           "With a checkpoint also with a running one: it is stopped, restored, started.",
           "agentd resume reader --checkpoint-id 0197f1c2b3a40001", verb_resume },
-        { "stop-session", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, NULL,
-          "stop a session, as `stop SESSION`", NULL, "agentd stop-session reader", verb_stop_session },
+        { "stop-session", NULL, "Sessions", "SESSION…", 1, ANY, VERB_SLOW, NULL,
+          "stop sessions, as `stop SESSION…`", NULL, "agentd stop-session reader", verb_stop_session },
         { "kill", NULL, "Sessions", "SESSION", 1, 1, 0, kill_options,
           "send a signal to a session's process", NULL, "agentd kill -s USR1 reader", verb_kill },
         { "fork", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, fork_options,
@@ -245,8 +245,8 @@ const Verb verb_table[] = {
           "Conversation, variables and workspace files; nothing is overwritten, and it is\n"
           "not started. A running session is paused or stopped first.",
           "agentd restore reader 0197f1c2b3a40001", verb_restore },
-        { "archive", NULL, "Sessions", "SESSION", 1, 1, VERB_SLOW, NULL,
-          "hide a session from the list, keep it", NULL, "agentd archive reader", verb_archive },
+        { "archive", NULL, "Sessions", "SESSION…", 1, ANY, VERB_SLOW, NULL,
+          "hide sessions from the list, keep them", NULL, "agentd archive reader", verb_archive },
         { "delete", "rm", "Sessions", "SESSION…", 1, ANY, VERB_SLOW, delete_options,
           "delete sessions with everything they have", NULL, "agentd delete --force reader",
           verb_delete },

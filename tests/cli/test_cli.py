@@ -82,7 +82,7 @@ def test_what_is_misspelt_gets_the_nearest(nobody, args, nearest):
     refused(nobody.cli(*args), 2, f"did you mean {nearest}", "--help")
 
 
-@pytest.mark.parametrize("args", [["pause"], ["pause", "a", "b"], ["list", "-o", "tall"], ["logs", "-n"], ["send", "x"],
+@pytest.mark.parametrize("args", [["pause"], ["kill", "a", "b"], ["list", "-o", "tall"], ["logs", "-n"], ["send", "x"],
                                   ["run"], ["create", "--name", "x"], ["messages", "x", "-n", "0"], ["start", "x", "-d"],
                                   ["restore", "x"], ["fork", "x", "--node", "1", "--checkpoint", "2"], ["memory", "set", "k"]])
 def test_wrong_command_lines_exit_with_2(nobody, args):

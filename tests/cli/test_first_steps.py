@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 """What a newcomer meets between the clone and an agent that survives: a daemon elsewhere than in the usual folder, the
 likeliest mistakes, and what is said to type next (docs/walks.md)."""
+import contextlib
 import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -62,6 +65,7 @@ def test_who_is_not_there_is_started_by_the_command_that_is_proposed(nobody):
     assert proposal == ["agentd", "start", "--detach", "--db", str(place)]
     assert nobody.cli(*proposal[1:]).returncode == 0
     assert nobody.cli("list", "--db", place).returncode == 0
+    refused(nobody.cli("start", "--db", place), 1, f"`agentd stop --db {place}` ends it")
     assert nobody.cli("stop", "--db", place).returncode == 0
 
 
@@ -80,6 +84,28 @@ def test_a_folder_for_a_database_is_refused_before_anything_is_made(nobody):
 
 def test_a_place_where_nothing_can_be_made_is_named_with_a_way_out(nobody):
     refused(nobody.cli("start", "--detach", "--db", "/proc/nowhere/state.db"), 1, "/proc/nowhere", "choose another place")
+
+
+def killed(agentd):
+    """The keeper starts another daemon and the daemon another keeper, so once may not be enough."""
+    pids = agentd.own_pids()
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return not pids
+
+
+def test_a_start_at_another_port_than_before_says_so(nobody):
+    """Agents that lived on have the old address in their environment."""
+    with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
+        was, now = a.getsockname()[1], b.getsockname()[1]
+    nobody.env["AGENT_RUNTIME_PORT"] = str(now)
+    assert nobody.cli("start", "--detach", "--port", was).returncode == 0
+    wait_for(lambda: killed(nobody), what="the end of both")
+    again = nobody.cli("start", "--detach")
+    assert again.returncode == 0 and f"at port {was} before" in again.stderr and f"--port {was}" in again.stderr, again
+    nobody.cli("stop")
+    assert nobody.cli("start", "--detach").stderr == ""
 
 
 def test_script_server_starts_a_second_agentd_beside_the_first(nobody, tmp_path):
@@ -135,6 +161,10 @@ def test_a_name_that_is_taken_is_pointed_out_and_the_dashes_are_none(shared, tmp
         shared.api("DELETE", f"/sessions/{s['session_id']}?force=1")
 
 
+def test_the_help_of_a_misspelt_verb_is_that_of_the_nearest(shared):
+    refused(shared.cli("help", "runn"), 2, "did you mean 'run'? See: agentd help --help")
+
+
 def test_a_silent_agent_explains_where_its_output_may_be(shared):
     shared.run(["sleep", "1000"], name="silent")
     assert "PYTHONUNBUFFERED" in shared.cli("logs", "silent").stderr
@@ -151,6 +181,7 @@ def test_restore_and_fork_say_what_came_back_and_what_to_type_next(shared, tmp_p
     (work / "count").write_text("1")
     s = shared.run(["sleep", "1000"], name="back", workspace=str(work))["session_id"]
     assert shared.cli("checkpoint", "back", "--label", "one").returncode == 0
+    refused(shared.cli("restore", "back", "onee"), 3, "has no checkpoint 'onee', did you mean 'one'?")
     refused(shared.cli("restore", "back", "one"), 1, f"Session back ({s}) is running", "agentd resume --checkpoint-id")
     (work / "count").write_text("2")
     shared.cli("stop", "back")
@@ -163,6 +194,21 @@ def test_restore_and_fork_say_what_came_back_and_what_to_type_next(shared, tmp_p
     start = said.split("start it with: agentd ")[1].split()
     assert shared.cli(*start).returncode == 0 and (tmp_path / "fork" / "count").read_text() == "1"
     shared.cli("delete", "--force", "back", "back-2")
+
+
+def test_several_sessions_are_stopped_and_started_with_one_command(shared):
+    names = ["one-of-two", "two-of-two"]
+    for name in names:
+        shared.run(["sleep", "1000"], name=name)
+    for verb, state in (("stop", "stopped"), ("start", "running"), ("pause", "paused"), ("resume", "running"),
+                        ("restart", "running")):
+        done = shared.cli(verb, *names)
+        assert done.returncode == 0 and len(re.findall(f" is {state}", done.stdout)) == 2, done
+    refused(shared.cli("stop", "nobody-of-two", *names), 3, "no session 'nobody-of-two'")
+    assert all(shared.session(s["session_id"])["status"] == "running" for n in names
+               for s in shared.api("GET", f"/sessions?name={n}").json)
+    refused(shared.cli("resume", *names, "--checkpoint-id", "x"), 2, "goes with one session")
+    shared.cli("delete", "--force", *names)
 
 
 def test_status_tells_restarts_in_a_row_from_all_runs(shared):
