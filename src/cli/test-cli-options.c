@@ -96,8 +96,8 @@ static void test_start_knows_the_daemons_configuration(void **state) {
 
 static void test_wrong_command_lines_are_usage_errors(void **state) {
         static const char *const wrong[] = {
-                "lst",       "list --nmae x", "list -x",      "pause",
-                "pause a b", "list -o tall",  "logs --lines", "list --json=1",
+                "lst",      "list --nmae x", "list -x",      "pause",
+                "kill a b", "list -o tall",  "logs --lines", "list --json=1",
         };
 
         ARRAY_FOREACH(line, wrong) {
