@@ -30,6 +30,7 @@ UNREADABLE = [os.strerror(e) for e in (errno.EACCES, errno.EIO, errno.EPERM)]
 BROKEN = (OSError, http.client.HTTPException)
 CRASH = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|ended by signal (?!9\b)\d+|core dumped")
 ONE_ERROR = ("malloc", "calloc", "realloc", "reallocarray", "strdup", "strndup")
+ONLY = os.environ["AGENTD_FAIL_ONLY"].split(":") if "AGENTD_FAIL_ONLY" in os.environ else None  # program:first[:last]
 VERBOSE = "AGENTD_FAIL_VERBOSE" in os.environ
 AGENT = ["/bin/sh", "-c", "echo $$ >> begun; exec sleep 1000"]
 
@@ -556,6 +557,8 @@ def go_through(make, scenario, share, dice, report):
         if VERBOSE:
             print(f"{program}: {n} calls", flush=True)
         chosen = [i + 1 for i in range(n) if dice.random() < share]
+        if ONLY:
+            chosen = [i for i in chosen if ONLY[0] == program and int(ONLY[1]) <= i <= int(ONLY[-1])]
         for number in chosen:
             which = dice.randrange(2)
             try:
@@ -613,7 +616,8 @@ def run(rigs, name, share):
 
 
 # Those whose every call was seen to fail well. A sample of another one would be good on one day and bad on the next.
-SEEN_THROUGH = ("create", "append", "variable", "memory", "checkpoint", "fork", "restore", "read", "stop")
+SEEN_THROUGH = ("create", "append", "variable", "memory", "checkpoint", "checkpoint of files", "fork", "restore", "read",
+                "spawn", "stop", "freeze", "end", "output")
 
 
 @pytest.mark.parametrize("name", SEEN_THROUGH)

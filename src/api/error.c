@@ -137,9 +137,10 @@ static const ErrorId conditions[_SESSION_E_MAX] = {
         [SESSION_E_CHECKPOINTS] = ERROR_CHECKPOINT_LIMIT,
         [SESSION_E_VARIABLES] = ERROR_VARIABLE_LIMIT,
         [SESSION_E_SHUTTING_DOWN] = ERROR_SHUTTING_DOWN,
+        [SESSION_E_UNFINISHED] = ERROR_WORKSPACE_UNFINISHED,
 };
 
-_Static_assert(_SESSION_E_MAX == SESSION_E_SHUTTING_DOWN + 1 && SESSION_E_SHUTTING_DOWN == 19,
+_Static_assert(_SESSION_E_MAX == SESSION_E_UNFINISHED + 1 && SESSION_E_UNFINISHED == 20,
                "a new condition needs its error here");
 
 static void fail_condition(ApiCall *c, SessionCondition r) {

@@ -316,7 +316,6 @@ static int daemon_open_databases(Daemon *d) {
 }
 
 static int daemon_open_stores(Daemon *d) {
-        unsigned restored = 0;
         int r = daemon_open_databases(d);
         if (r < 0)
                 return r;
@@ -324,12 +323,6 @@ static int daemon_open_stores(Daemon *d) {
                                   d->config->workspace_file_max);
         if (r < 0)
                 return log_error(r, "Cannot prepare workspaces");
-        r = workspace_recover(d->workspace, &restored);
-        if (r < 0)
-                return log_error(r, "Cannot finish an interrupted restore of a workspace");
-        if (restored > 0)
-                log_notice("Finished %u interrupted restore%s of a workspace", restored,
-                           restored == 1 ? "" : "s");
         r = memory_manager_new(&d->memory, d->event, d->memory_store);
         return r < 0 ? log_error(r, "Cannot open the memory") : 0;
 }

@@ -102,6 +102,8 @@ static int check_unused(const ImportFiles *f, char **ret_message) {
                 return errno == EROFS || errno == EACCES ? 0 : errno_neg();
         if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
                 return 0;
+        if (errno != EAGAIN && errno != EACCES)
+                return errno_neg();
         return say(ret_message, -EBUSY,
                    str_printf("%s is a database of the original AgentRuntime and is in use: stop that "
                               "program, then start agentd again",

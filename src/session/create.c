@@ -200,6 +200,30 @@ int session_fork(Session *s,
         return fork_at_once(s, &args, &p, done, userdata);
 }
 
+static void fork_taken_back(SessionOp *op, int r) {
+        (void) r;
+        op_finish(op, op->result_code);
+}
+
+/* Nobody's files are left in a folder that was to be the fork's. */
+static void fork_failed(SessionOp *op, int r) {
+        op->result_code = r;
+        if (op->is_materialized)
+                op_take_back(op, fork_taken_back);
+        else
+                op_finish(op, r);
+}
+
+static void fork_committed(SessionOp *op, int r) {
+        if (r < 0) {
+                fork_failed(op, r);
+                return;
+        }
+        if (op->is_materialized)
+                op_settle_files(op);
+        op_finish(op, r);
+}
+
 static void fork_commit(SessionOp *op) {
         bool is_taken = folder_is_taken(op->session->manager, op->args.workspace);
         Session *fork;
@@ -208,11 +232,11 @@ static void fork_commit(SessionOp *op) {
                          : fork_txn(op->session, &op->args, &op->point, &fork, &t);
 
         if (r != 0) {
-                op_finish(op, r);
+                fork_failed(op, r);
                 return;
         }
         op->result = fork->info.id;
-        op_commit(op, t, op_step_finish);
+        op_commit(op, t, fork_committed);
         /* op may be gone: a refused transaction has ended it. */
         if (fork->inflight == 0)
                 session_forget(fork, -ECANCELED);
@@ -225,6 +249,11 @@ static void fork_files(SessionOp *op, int r) {
                 fork_commit(op);
 }
 
+static void fork_materialized(SessionOp *op, int r) {
+        op->is_materialized = r >= 0;
+        fork_files(op, r);
+}
+
 static void fork_recorded(SessionOp *op, int r) {
         (void) r;
         if (op->has_files && op->files.error == 0) {
@@ -232,7 +261,7 @@ static void fork_recorded(SessionOp *op, int r) {
                 op->point.has_tree = true;
         }
         if (op->point.has_tree && op->session->manager->config.workspace)
-                op_materialize(op, op->point.tree, fork_files);
+                op_materialize(op, op->point.tree, fork_materialized);
         else
                 fork_files(op, fs_mkdir_p(op->args.workspace, 0777));
 }

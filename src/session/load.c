@@ -178,8 +178,9 @@ int session_manager_load(SessionManager *m,
                          void (*found)(Session *s, const RunInfo *run, void *userdata),
                          void *userdata) {
         static int (*const steps[])(SessionManager *) = {
-                load_max_id, boot_id_load,  namespaces_load, tokens_load,  body_keys_load,
-                events_load, load_sessions, load_runs,       load_intents, sweep_load,
+                load_max_id,    boot_id_load,    namespaces_load, tokens_load,
+                body_keys_load, events_load,     load_sessions,   load_runs,
+                load_intents,   unfinished_load, sweep_load,
         };
         Found f = { m, found, userdata };
 

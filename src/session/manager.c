@@ -107,6 +107,7 @@ static void session_destroy(Session *s) {
         heap_remove(&s->manager->heap, &s->timer);
         info_strings_free(&s->info);
         free(s->jump);
+        free(s->unfinished);
         s->magic = 0;
         free(s);
 }

@@ -54,9 +54,11 @@ void op_snapshot(SessionOp *op, OpStep step) {
 static void on_files(int r, const WorkspaceResult *result, void *userdata) {
         SessionOp *op = workspace_returns(userdata);
 
-        (void) result;
-        if (op)
-                op->step(op, r);
+        if (!op)
+                return;
+        op->is_half = result->is_half;
+        memcpy(op->before, result->tree, sizeof(op->before));
+        op->step(op, r);
 }
 
 static void files_started(SessionOp *op, int r, OpStep step) {
@@ -91,6 +93,30 @@ void op_materialize(SessionOp *op, const uint8_t *tree, OpStep step) {
                       workspace_materialize(m->config.workspace, op->session->info.namespace_id,
                                             op->args.workspace, tree, on_files, op),
                       step);
+}
+
+void op_take_back(SessionOp *op, OpStep step) {
+        SessionManager *m = op->session->manager;
+
+        op->step = step;
+        op->is_busy = true;
+        files_started(op,
+                      m->is_closing ? -ESHUTDOWN /* its note is for the next start */
+                                    : workspace_take_back(m->config.workspace,
+                                                          op->session->info.namespace_id,
+                                                          op->args.workspace, on_files, op),
+                      step);
+}
+
+static void on_settled(int r, const WorkspaceResult *result, void *userdata) {
+        /* A note that stays is known to be over at the next start: a session has the folder. */
+}
+
+void op_settle_files(const SessionOp *op) {
+        SessionManager *m = op->session->manager;
+
+        (void) workspace_settle(m->config.workspace, op->session->info.namespace_id,
+                                op->args.workspace, on_settled, NULL);
 }
 
 void op_checkpoint(SessionOp *op, SessionTxn *t, CheckpointKind kind) {

@@ -61,6 +61,9 @@ int verb_check(const Session *s, OpKind kind, const OpArgs *args) {
                 return SESSION_E_NOT_RUNNING;
         if (kind == OP_RESUME && i->status == SESSION_RUNNING && !args->checkpoint)
                 return SESSION_E_ALREADY_RUNNING;
+        if ((kind == OP_START || kind == OP_RESUME || kind == OP_RESTART) && !args->checkpoint &&
+            session_is_unfinished(s))
+                return SESSION_E_UNFINISHED;
         if (kind == OP_RESTART && !i->has_agent)
                 return SESSION_E_NO_AGENT;
         if (kind == OP_ARCHIVE && i->substate == SUBSTATE_ARCHIVED)
@@ -270,7 +273,7 @@ void op_commit(SessionOp *op, SessionTxn *t, OpStep step) {
         if (r == 0)
                 return;
         op->is_busy = false;
-        op_finish(op, r);
+        step(op, r);
 }
 
 /* ---- intents ---- */
@@ -357,6 +360,7 @@ int op_recover(Session *s, uint64_t intent, const char *kind, JsonSpan data) {
         if (r < 0)
                 return r;
         op->intent = intent;
+        op->is_again = true;
         op->run = s->open_run ? s->open_run->id : 0;
         op->old_branch = data_id(data, "old_branch");
         op->has_checkpoint = true;
@@ -368,6 +372,21 @@ int op_recover(Session *s, uint64_t intent, const char *kind, JsonSpan data) {
                 op_free(op);
                 return -EUCLEAN;
         }
+        return 0;
+}
+
+int op_files_again(Session *s, uint64_t intent, const uint8_t tree[static WORKSPACE_TREE_SIZE]) {
+        SessionOp *op;
+        int r = op_new(s, OP_FILES, &(OpArgs){}, &op);
+
+        if (r < 0)
+                return r;
+        assert(!s->ops);
+        op->intent = intent;
+        op->is_again = op->has_checkpoint = op->point.has_tree = true;
+        memcpy(op->point.tree, tree, sizeof(op->point.tree));
+        op->result = s->info.id;
+        s->ops = op;
         return 0;
 }
 

@@ -42,6 +42,13 @@ typedef struct VarsPending VarsPending;
 typedef struct Namespace Namespace;
 typedef struct PendingEvent PendingEvent;
 
+/* Files of a session that are half restored; see unfinished.c. */
+typedef struct Unfinished {
+        uint64_t intent;                   /* the row that says so */
+        uint8_t tree[WORKSPACE_TREE_SIZE]; /* what they shall be */
+        usec_t try_at;                     /* monotonic */
+} Unfinished;
+
 typedef struct IntentList {
         uint64_t *ids;
         size_t n;
@@ -57,6 +64,7 @@ struct Session {
         ListLink appends;          /* messages that wait for their body, see append.c */
         OpenRun *open_run;         /* info.run, while that is open */
         JumpPath *jump;            /* of info.head; NULL: not known */
+        Unfinished *unfinished;    /* its files are half restored, NULL: they are not */
         VarsPending *vars_pending; /* the newest of a ring, see vars.c */
         usec_t changed_since; /* monotonic, of the first change after the newest checkpoint; 0: none */
         uint8_t vars_since;  /* of info.vars: versions since the last snapshot */
@@ -292,6 +300,20 @@ void collect_arm(SessionManager *m, usec_t deadline);
 void session_manager_tick(SessionManager *m);
 usec_t monotonic_of(usec_t realtime);
 
+/* ---- unfinished.c ---- */
+
+/* Finishes restores that a crash interrupted, as far as the intents, which are loaded, say so. */
+int unfinished_load(SessionManager *m);
+bool session_is_unfinished(const Session *s);
+/* The verb's session waits for its disk: intent, which stays in the store, says for which tree. */
+void unfinished_keep(SessionOp *op, uint64_t intent, const uint8_t tree[static WORKSPACE_TREE_SIZE]);
+/* Adds to t that the session waits no more; unfinished_drop() when that is committed. */
+void unfinished_replace(const Session *s, SessionTxn *t);
+void unfinished_drop(Session *s);
+/* When it is tried again; USEC_INFINITY: there is nothing to try. */
+usec_t unfinished_deadline(const Session *s);
+int unfinished_due(Session *s);
+
 /* ---- append.c ---- */
 
 int appends_open(SessionManager *m);
@@ -477,7 +499,7 @@ typedef enum OpKind {
         OP_DELETE,
         OP_RESTORE,
         OP_FORK,
-        OP_FILES, /* only at start: finishes a restore whose files were not brought back yet */
+        OP_FILES, /* nobody's: finishes a restore whose files were not brought back yet */
         _OP_KIND_MAX,
         _OP_KIND_INVALID = -EINVAL,
 } OpKind;
@@ -506,8 +528,12 @@ struct SessionOp {
         RequestKey key;
         bool awaits_end, awaits_freeze;
         bool has_files, has_checkpoint, starts_after;
-        Files files;        /* if has_files: recorded, or why not */
-        int snapshot_error; /* why there are no files of it */
+        bool is_materialized;                /* a fork's folder, and nobody's yet */
+        bool is_again, is_half;              /* OP_FILES; the files are neither before nor after */
+        uint8_t before[WORKSPACE_TREE_SIZE]; /* if is_half: to be put back */
+        uint64_t old_intent; /* what was due before a failed restore was taken back */
+        Files files;         /* if has_files: recorded, or why not */
+        int snapshot_error;  /* why there are no files of it */
         int result_code;
         OpStep step;  /* what is_busy waits for */
         OpStep after; /* what awaits_end and awaits_freeze wait for */
@@ -524,9 +550,11 @@ int op_submit(Session *s, OpKind kind, const OpArgs *args, SessionDoneFn done, v
 /* What the store says was under way (of a kind that is not ours: nothing): queued without checks; begins with ops_resume(). */
 int op_recover(Session *s, uint64_t intent, const char *kind, JsonSpan data);
 void ops_resume(Session *s);
+/* Queues OP_FILES for an intent that is in the store; the session has no other verb. */
+int op_files_again(Session *s, uint64_t intent, const uint8_t tree[static WORKSPACE_TREE_SIZE]);
 /* Ends the first verb, tells its caller and starts the next one. */
 void op_finish(SessionOp *op, int r);
-/* Takes t over and submits it; step(op, r) after the commit, or the verb fails at once. */
+/* Takes t over and submits it; step(op, r) after the commit, or at once if there will be none. */
 void op_commit(SessionOp *op, SessionTxn *t, OpStep step);
 /* step(op, r) when all that was submitted is committed, or has failed and memory was read again. */
 void op_settle(SessionOp *op, OpStep step);
@@ -550,6 +578,10 @@ void op_snapshot(SessionOp *op, OpStep step);
 /* Brings a folder to a tree; step(op, r) later. */
 void op_restore_files(SessionOp *op, const uint8_t *tree, OpStep step);
 void op_materialize(SessionOp *op, const uint8_t *tree, OpStep step);
+/* What op_materialize() wrote is nobody's: it goes. step(op, r) later; r < 0: at the next start. */
+void op_take_back(SessionOp *op, OpStep step);
+/* It is somebody's now. */
+void op_settle_files(const SessionOp *op);
 /* Adds op's checkpoint to t unless it was taken before. */
 void op_checkpoint(SessionOp *op, SessionTxn *t, CheckpointKind kind);
 /* Stops the process with a checkpoint, then after(op, 0). At once if there is none. */

@@ -113,6 +113,7 @@ typedef enum SessionCondition {
         SESSION_E_CHECKPOINTS,    /* a session's checkpoints */
         SESSION_E_VARIABLES,      /* and its variables, in number or bytes */
         SESSION_E_SHUTTING_DOWN,
+        SESSION_E_UNFINISHED, /* its files are half restored and wait for their disk */
         _SESSION_E_MAX,
 } SessionCondition;
 

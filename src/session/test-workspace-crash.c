@@ -148,7 +148,7 @@ static unsigned recover(Place *p) {
         unsigned n;
 
         place_restart(p, 0);
-        assert_int_equal(workspace_recover(p->manager, &n), 0);
+        assert_int_equal(workspace_recover(p->manager, NULL, NULL, &n), 0);
         return n;
 }
 

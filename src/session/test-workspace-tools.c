@@ -93,7 +93,13 @@ void restore(Place *p, const Tree *t) {
 }
 
 int materialize_r(Place *p, const char *folder, const Tree *t) {
-        return wait_for(p, workspace_materialize(p->manager, 1, folder, t->id, on_done, p));
+        int r = wait_for(p, workspace_materialize(p->manager, 1, folder, t->id, on_done, p));
+        WorkspaceResult result = p->result;
+
+        if (r >= 0)
+                r = wait_for(p, workspace_settle(p->manager, 1, folder, on_done, p));
+        p->result = result;
+        return r;
 }
 
 char *at(const Place *p, const char *path) {

@@ -68,7 +68,8 @@ static usec_t session_deadline(const Session *s) {
         if (s->is_deleting || s->manager->is_shutting_down)
                 return USEC_INFINITY;
         usec_t state = MIN(deadline_backoff(s), deadline_archive(s));
-        return MIN(state, deadline_checkpoint(s));
+        usec_t files = MIN(deadline_checkpoint(s), unfinished_deadline(s));
+        return MIN(state, files);
 }
 
 void session_rearm(Session *s) {
@@ -113,6 +114,8 @@ static void session_due(Session *s, usec_t now) {
                 r = session_backoff_due(s);
         else if (deadline_archive(s) <= now)
                 r = session_archive(s, NULL, NULL);
+        else if (unfinished_deadline(s) <= now)
+                r = unfinished_due(s);
         else if (deadline_checkpoint(s) <= now)
                 r = session_checkpoint_auto(s);
         /* Refused, or it waits behind another verb. */

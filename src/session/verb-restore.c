@@ -8,12 +8,15 @@
  * and the files are brought there, at the next start if need be. Files first was rejected: a daemon
  * that dies in between would leave files that no checkpoint knows. If bringing the files back
  * fails, the session returns to its old branch and the caller is told; what was written over is in
- * the pre-restore checkpoint. So nothing is written over when a full or broken disk kept the files
- * that are there now from being recorded: the restore is refused.
+ * the pre-restore checkpoint. If the files cannot be put back either, see unfinished.c. So nothing
+ * is written over when a full or broken disk kept the files that are there now from being recorded:
+ * the restore is refused.
  *
  * A frozen process holds the old conversation in its memory, so it is ended first (the session is
  * parked). */
 
+#include "base/log.h"
+#include "base/str.h"
 #include "session/session-internal.h"
 
 bool workspace_is_shared(const Session *s) {
@@ -80,8 +83,41 @@ static void move_to_point(SessionTxn *t, const Point *p) {
 
 /* ---- files ---- */
 
+/* Errors of the machine, not of the folder. */
+static bool is_trouble(int r) {
+        return session_disk_is_full(r) || r == -EIO || r == -EROFS || r == -EAGAIN ||
+               r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
+/* If the store did not take it, the restore is what it says, and is still to be finished. */
 static void failed_committed(SessionOp *op, int r) {
+        if (r < 0 && op->old_intent)
+                unfinished_keep(op, op->old_intent, op->point.tree);
+        else if (op->is_half)
+                unfinished_keep(op, op->intent, op->before);
         op_finish(op, r < 0 ? r : op->result_code);
+}
+
+static void say_unfinished(SessionOp *op, SessionTxn *t) {
+        char *reason = str_printf("a restore failed in the middle (%s) and the files could not be put "
+                                  "back; that is tried again until it works",
+                                  strerror(-op->result_code));
+
+        if (!reason)
+                return;
+        txn_set_string(t, &t->next.reason, op->session->info.reason, reason);
+        t->flags |= TXN_ROW;
+}
+
+/* An intent of its own for putting back what the failed restore left half done. */
+static void undo_intent_add(SessionOp *op, SessionTxn *t) {
+        Point target = op->point;
+
+        memcpy(op->point.tree, op->before, sizeof(op->before));
+        op->starts_after = false;
+        op->old_branch = 0;
+        op_intent_add(op, t, OP_FILES);
+        op->point = target;
 }
 
 static void files_failed(SessionOp *op, int error) {
@@ -89,20 +125,46 @@ static void files_failed(SessionOp *op, int error) {
         int r = op->old_branch ? point_of_branch(op->session, op->old_branch, &old) : 0;
         SessionTxn *t;
 
-        if (r < 0) {
+        if (r < 0 || (op->is_again && is_trouble(error))) {
+                if (op->intent && is_trouble(error))
+                        unfinished_keep(op, op->intent, op->point.tree);
                 op_finish(op, error);
                 return;
         }
         op->result_code = error;
-        t = op_txn(op);
-        if (!t)
+        r = op->session->manager->is_closing
+                    ? -ESHUTDOWN
+                    : session_txn_new(op->session->manager, op->session, &t);
+        if (r < 0) {
+                if (op->intent)
+                        unfinished_keep(op, op->intent, op->point.tree);
+                op_finish(op, error);
                 return;
+        }
         op_intent_remove(op, t);
         if (op->old_branch) {
                 take_point(t, &old);
                 t->next.branch = op->old_branch;
         }
+        op->old_intent = op->intent;
+        if (op->is_half) {
+                undo_intent_add(op, t);
+                say_unfinished(op, t);
+        }
         op_commit(op, t, failed_committed);
+}
+
+/* The files are there; only the store does not know it yet. */
+static void done_committed(SessionOp *op, int r) {
+        if (r < 0 && op->is_again)
+                unfinished_keep(op, op->intent, op->point.tree);
+        op_finish(op, r);
+}
+
+static void say_finished(SessionOp *op, SessionTxn *t) {
+        log_notice("The files of %s are restored", op->session->info.name);
+        txn_set_string(t, &t->next.reason, op->session->info.reason, NULL);
+        t->flags |= TXN_ROW;
 }
 
 static void files_done(SessionOp *op, int r) {
@@ -116,12 +178,15 @@ static void files_done(SessionOp *op, int r) {
         if (!t)
                 return;
         op_intent_remove(op, t);
+        if (op->is_again)
+                say_finished(op, t);
         if (op->starts_after)
                 txn_start_asked(t);
-        op_commit(op, t, op_step_finish);
+        op_commit(op, t, done_committed);
 }
 
 void op_begin_files(SessionOp *op) {
+        unfinished_drop(op->session);
         if (session_has_files(op->session) && op->point.has_tree)
                 op_restore_files(op, op->point.tree, files_done);
         else
@@ -129,6 +194,8 @@ void op_begin_files(SessionOp *op) {
 }
 
 static void files_next(SessionOp *op, int r) {
+        if (r >= 0)
+                unfinished_drop(op->session);
         if (r < 0)
                 op_finish(op, r);
         else
@@ -136,12 +203,6 @@ static void files_next(SessionOp *op, int r) {
 }
 
 /* ---- the conversation ---- */
-
-/* Errors of the machine, not of the folder. */
-static bool is_trouble(int r) {
-        return session_disk_is_full(r) || r == -EIO || r == -EROFS || r == -EAGAIN ||
-               r == -ENOMEM || r == -EMFILE || r == -ENFILE;
-}
 
 static void point_recorded(SessionOp *op, int r) {
         bool has_files = op->point.has_tree && session_has_files(op->session);
@@ -159,6 +220,8 @@ static void point_recorded(SessionOp *op, int r) {
         op_checkpoint(op, t, CHECKPOINT_PRE_RESTORE);
         op->old_branch = t->next.branch;
         op_intent_remove(op, t);
+        if (has_files)
+                unfinished_replace(op->session, t);
         move_to_point(t, &op->point);
         restored_event(t, op);
         if (has_files)

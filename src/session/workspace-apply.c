@@ -153,10 +153,10 @@ static int write_temporary(Apply *x, int dir_fd, const WorkspaceEntry *e) {
                                               : write_content(x, dir_fd, e, data, n);
                 if (r == -EACCES)
                         loosen(dir_fd);
-                else if (r == -EEXIST)
-                        (void) unlinkat(dir_fd, x->a->temporary, 0);
-                else
+                else if (r != -EEXIST)
                         break;
+                else if (unlinkat(dir_fd, x->a->temporary, 0) < 0 && errno != ENOENT)
+                        return errno_neg(); /* of an earlier attempt, and the disk keeps it */
         }
         x->a->bytes_written += r >= 0 ? n : 0;
         return r;

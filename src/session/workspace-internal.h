@@ -243,6 +243,7 @@ typedef struct WorkspaceOperation {
         const char *cache_path, *intent_path;
         const char *temporary; /* unique to the folder, begins with WORKSPACE_TEMPORARY */
         uint64_t file_size_max;
+        bool keeps_note;     /* of a materialization that is not settled yet */
         const char *step;    /* what was being done, for people, when it failed */
         bool store_grew;     /* tidying may be worth its while */
         WorkspaceDiff *diff; /* of a comparison */
@@ -256,6 +257,9 @@ int workspace_operation_materialize(WorkspaceOperation *o,
                                     const uint8_t target[static WORKSPACE_OID_SIZE]);
 /* Answers o->diff. */
 int workspace_operation_diff(WorkspaceOperation *o);
+/* The note of a materialization is removed; or followed, and then removed. */
+int workspace_operation_settle(WorkspaceOperation *o);
+int workspace_operation_take_back(WorkspaceOperation *o);
 /* Finishes or takes back what an intent says, and removes it. 1: the folder is gone, nothing to do. */
 int workspace_operation_recover(WorkspaceOperation *o, const WorkspaceIntent *intent);
 

@@ -216,9 +216,11 @@ static void take_back(Work *w,
 
         undo.undo = true;
         (void) workspace_intent_write(w->o->intent_path, &undo);
-        if (apply_afresh(w, target, before) >= 0)
+        int r = apply_afresh(w, target, before);
+        if (r >= 0)
                 (void) workspace_intent_remove(w->o->intent_path);
         w->o->result = result;
+        w->o->result.is_half = r < 0;
 }
 
 static int apply_noted(Work *w,
@@ -236,9 +238,10 @@ static int apply_noted(Work *w,
                 take_back(w, intent, before, target);
                 return r;
         }
-        /* The files are there now, so that is what is told; a note that cannot be taken away makes
-         * the next start look once more. */
-        (void) workspace_intent_remove(w->o->intent_path);
+        /* The files are there now, so that is what is told. A note that cannot be taken away is
+         * known to be over at the next start, because nobody waits for it any more. */
+        if (!w->o->keeps_note)
+                (void) workspace_intent_remove(w->o->intent_path);
         return 0;
 }
 
@@ -378,4 +381,16 @@ int workspace_operation_recover(WorkspaceOperation *o, const WorkspaceIntent *in
         else
                 r = apply_afresh(&w, &before, &target);
         return r < 0 ? r : workspace_intent_remove(o->intent_path);
+}
+
+int workspace_operation_settle(WorkspaceOperation *o) {
+        o->step = "removing a note";
+        return workspace_intent_remove(o->intent_path);
+}
+
+int workspace_operation_take_back(WorkspaceOperation *o) {
+        _cleanup_(workspace_intent_done) WorkspaceIntent intent = {};
+        int r = workspace_intent_read(o->intent_path, &intent);
+
+        return r < 0 ? r : workspace_operation_recover(o, &intent);
 }

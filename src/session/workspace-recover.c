@@ -2,7 +2,10 @@
 
 /* Finishing what a crash interrupted, from the notes that restores leave (workspace-intent.c).
  * Blocking and on the calling thread: nothing may run in a folder that is half restored. One note
- * that cannot be followed does not keep the others from it; it stays for the next start. */
+ * that cannot be followed does not keep the others from it; it stays for the next start.
+ *
+ * A note may have outlived its restore, because the disk refused to remove it. Whoever keeps the
+ * sessions knows, and is asked about each. */
 
 #include <dirent.h>
 
@@ -10,13 +13,35 @@
 #include "base/log.h"
 #include "session/workspace-manager-internal.h"
 
-static int recover_one(WorkspaceManager *m, const char *path) {
+typedef struct Recovery {
+        WorkspaceManager *manager;
+        WorkspacePendingFn is_pending;
+        void *userdata;
+} Recovery;
+
+static bool is_over(const Recovery *x, const WorkspaceIntent *i) {
+        const uint8_t *tree = i->fresh ? NULL : i->undo ? i->before : i->target;
+
+        return x->is_pending && !x->is_pending(i->namespace_id, i->folder, tree, x->userdata);
+}
+
+/* 0: finished. 1: nothing was to be done. */
+static int recover_one(const Recovery *x, const char *path) {
         _cleanup_(workspace_intent_done) WorkspaceIntent intent = {};
         _cleanup_(workspace_job_freep) WorkspaceJob *j = NULL;
+        WorkspaceManager *m = x->manager;
         int r = workspace_intent_read(path, &intent);
 
         if (r < 0)
                 return log_warning(r, "Note of an interrupted restore %s is unreadable", path);
+        if (is_over(x, &intent)) {
+                log_notice("The restore of %s is long over; its note is removed, no file touched",
+                           intent.folder);
+                r = workspace_intent_remove(path);
+                if (r < 0)
+                        (void) log_warning(r, "Cannot remove %s", path);
+                return 1;
+        }
         r = workspace_job_new(&j, m, intent.namespace_id, intent.folder);
         if (r < 0)
                 return r;
@@ -33,7 +58,11 @@ static int recover_one(WorkspaceManager *m, const char *path) {
         return r;
 }
 
-int workspace_recover(WorkspaceManager *m, unsigned *ret_n) {
+int workspace_recover(WorkspaceManager *m,
+                      WorkspacePendingFn is_pending,
+                      void *userdata,
+                      unsigned *ret_n) {
+        Recovery x = { m, is_pending, userdata };
         DIR *dir = opendir(m->dir);
         unsigned n = 0;
         int error = 0;
@@ -45,7 +74,7 @@ int workspace_recover(WorkspaceManager *m, unsigned *ret_n) {
                 if (!str_startswith(e->d_name, WORKSPACE_INTENT_PREFIX))
                         continue;
                 _cleanup_free_ char *path = path_join(m->dir, e->d_name);
-                int r = path ? recover_one(m, path) : -ENOMEM;
+                int r = path ? recover_one(&x, path) : -ENOMEM;
                 n += r == 0;
                 if (r < 0 && error == 0)
                         error = r;

@@ -185,13 +185,42 @@ int workspace_restore(WorkspaceManager *m,
         return submit(m, namespace_id, folder, workspace_operation_restore, tree, done, userdata);
 }
 
+static int run_materialize(WorkspaceOperation *o, const uint8_t target[static WORKSPACE_OID_SIZE]) {
+        o->keeps_note = true;
+        return workspace_operation_materialize(o, target);
+}
+
 int workspace_materialize(WorkspaceManager *m,
                           uint64_t namespace_id,
                           const char *folder,
                           const uint8_t tree[static WORKSPACE_TREE_SIZE],
                           WorkspaceDoneFn done,
                           void *userdata) {
-        return submit(m, namespace_id, folder, workspace_operation_materialize, tree, done, userdata);
+        return submit(m, namespace_id, folder, run_materialize, tree, done, userdata);
+}
+
+static int run_settle(WorkspaceOperation *o, const uint8_t target[static WORKSPACE_OID_SIZE]) {
+        return workspace_operation_settle(o);
+}
+
+int workspace_settle(WorkspaceManager *m,
+                     uint64_t namespace_id,
+                     const char *folder,
+                     WorkspaceDoneFn done,
+                     void *userdata) {
+        return submit(m, namespace_id, folder, run_settle, NULL, done, userdata);
+}
+
+static int run_take_back(WorkspaceOperation *o, const uint8_t target[static WORKSPACE_OID_SIZE]) {
+        return workspace_operation_take_back(o);
+}
+
+int workspace_take_back(WorkspaceManager *m,
+                        uint64_t namespace_id,
+                        const char *folder,
+                        WorkspaceDoneFn done,
+                        void *userdata) {
+        return submit(m, namespace_id, folder, run_take_back, NULL, done, userdata);
 }
 
 static int run_diff(WorkspaceOperation *o, const uint8_t target[static WORKSPACE_OID_SIZE]) {

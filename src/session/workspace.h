@@ -26,7 +26,8 @@ typedef struct WorkspaceResult {
         uint64_t files; /* files and links in the tree */
         uint64_t bytes; /* snapshot: their sizes; else bytes written */
         uint64_t changed; /* snapshot: added, altered, removed since the last one; else written or removed */
-        uint64_t skipped;  /* there but not recorded (but for .gitignore); or not brought back */
+        uint64_t skipped; /* there but not recorded (but for .gitignore); or not brought back */
+        bool is_half; /* a restore failed, and so did putting back what it had changed: a note says so */
         char message[256]; /* for people, when r < 0 or something was skipped; else "" */
 } WorkspaceResult;
 /* result is never NULL and lives as long as the call. */
@@ -62,13 +63,26 @@ int workspace_restore(WorkspaceManager *m,
                       const uint8_t tree[static WORKSPACE_TREE_SIZE],
                       WorkspaceDoneFn done,
                       void *userdata);
-/* The same into a folder that is empty or does not exist yet (fork). -ENOTEMPTY. */
+/* The same into a folder that is empty or does not exist yet (fork). -ENOTEMPTY. The intent file
+ * stays, so that whoever dies before he has said whose folder it is leaves no files in it: then
+ * call workspace_settle(), or workspace_take_back() if it is nobody's. */
 int workspace_materialize(WorkspaceManager *m,
                           uint64_t namespace_id,
                           const char *folder,
                           const uint8_t tree[static WORKSPACE_TREE_SIZE],
                           WorkspaceDoneFn done,
                           void *userdata);
+int workspace_settle(WorkspaceManager *m,
+                     uint64_t namespace_id,
+                     const char *folder,
+                     WorkspaceDoneFn done,
+                     void *userdata);
+/* Removes what workspace_materialize() wrote. */
+int workspace_take_back(WorkspaceManager *m,
+                        uint64_t namespace_id,
+                        const char *folder,
+                        WorkspaceDoneFn done,
+                        void *userdata);
 /* Removes from the namespace's repository what none of the trees reaches, so that deleting a
  * session deletes its files. The trees must be all that anybody will ask for again, those of
  * operations that are done but not committed included. -EBUSY: an operation of the namespace is
@@ -139,5 +153,16 @@ int workspace_collect_living(WorkspaceManager *m,
                              const WorkspaceLiving *living,
                              WorkspaceDoneFn done,
                              void *userdata);
-/* Finishes interrupted restores; blocking, at start, before anything runs. *ret_n: how many. */
-int workspace_recover(WorkspaceManager *m, unsigned *ret_n);
+/* Whether what a note says is still to be done: making the folder like the tree; NULL: emptying a
+ * folder that nobody got in the end. */
+typedef bool (*WorkspacePendingFn)(uint64_t namespace_id,
+                                   const char *folder,
+                                   const uint8_t *tree,
+                                   void *userdata);
+/* Finishes interrupted restores; blocking, at start, before anything runs. A note that is not
+ * pending is removed and not followed. *ret_n: how many were finished. An error of one does not
+ * keep it from the others. */
+int workspace_recover(WorkspaceManager *m,
+                      WorkspacePendingFn is_pending,
+                      void *userdata,
+                      unsigned *ret_n);

@@ -58,8 +58,12 @@ int store_check_file(const char *path, bool *ret_unclean, char **ret_message) {
         }
         if (!S_ISREG(st.st_mode))
                 return store_fail(ret_message, -EUCLEAN, "%s is not a regular file", path);
-        if (st.st_size > 0 && (pread(fd, head, sizeof(head), 0) != (ssize_t) sizeof(head) ||
-                               memcmp(head, MAGIC, sizeof(MAGIC)) != 0))
+        ssize_t n = pread(fd, head, sizeof(head), 0);
+        if (n < 0) {
+                r = errno_neg();
+                return store_fail(ret_message, r, "cannot read %s: %s", path, strerror(-r));
+        }
+        if (n > 0 && (n < (ssize_t) sizeof(head) || memcmp(head, MAGIC, sizeof(MAGIC)) != 0))
                 return store_fail(ret_message, -EUCLEAN, "%s is not a database", path);
         *ret_unclean = wal_exists(path);
         return 0;
