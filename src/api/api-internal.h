@@ -288,7 +288,10 @@ void view_fork(JsonWriter *w, const ForkInfo *f, const SessionInfo *i);
 /* usage NULL: not known, or the run is over. */
 void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage);
 void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e);
+/* memory-list.c: answers with the keys or entries of a scope, as the request wants them. */
+void api_memory_list(ApiCall *c, MemoryScope scope);
 void view_memory_entry(JsonWriter *w, const MemoryEntry *e);
+void view_memory_version(JsonWriter *w, const MemoryEntry *e);
 void view_token(JsonWriter *w, const SessionManager *m, const TokenInfo *t);
 /* The members of a SessionState but for messages and tool_history; the object stays open. */
 int view_session_head(JsonWriter *w, SessionManager *m, const SessionInfo *i);

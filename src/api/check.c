@@ -192,9 +192,48 @@ static int check_session_restore(ApiCall *c, FieldErrors *e) {
         return 0;
 }
 
-static int check_namespace_memory(ApiCall *c, FieldErrors *e) {
-        check_namespace_name(c, e, "query", ((const InputMemory *) c->in)->namespace);
+/* A filter looks at members directly: no objects and lists inside. */
+static void check_metadata(FieldErrors *e, JsonSpan metadata) {
+        JsonIter it = json_iter(metadata);
+        JsonSpan name, value;
+
+        while (json_next(&it, &name, &value))
+                if (json_is(value, JSON_KIND_OBJECT) || json_is(value, JSON_KIND_ARRAY)) {
+                        field_errors_add(e, "value_error", "body", "metadata", metadata,
+                                         "Value error, the member %.*s is an object or a list; use "
+                                         "strings, numbers, booleans and nulls",
+                                         (int) MIN(name.n, (size_t) 64), name.p);
+                        return;
+                }
+}
+
+static int check_memory_set(ApiCall *c, FieldErrors *e) {
+        const InputMemory *in = c->in;
+
+        if (in->metadata.p && !has_fault(e, "metadata"))
+                check_metadata(e, in->metadata);
+        if (in->if_none_match.s && !streq(in->if_none_match.s, "*"))
+                reject(c, e, "header", "If-None-Match", in->if_none_match,
+                       "only * is understood here: store it if there is no such entry");
         return 0;
+}
+
+static int check_memory_get(ApiCall *c, FieldErrors *e) {
+        const InputMemory *in = c->in;
+
+        if (in->as_of.s && !in->key.s)
+                reject(c, e, "query", "as_of", in->as_of, "a key is needed with it");
+        return 0;
+}
+
+static int check_namespace_memory_set(ApiCall *c, FieldErrors *e) {
+        check_namespace_name(c, e, "query", ((const InputMemory *) c->in)->namespace);
+        return check_memory_set(c, e);
+}
+
+static int check_namespace_memory_get(ApiCall *c, FieldErrors *e) {
+        check_namespace_name(c, e, "query", ((const InputMemory *) c->in)->namespace);
+        return check_memory_get(c, e);
 }
 
 static int check_token_create(ApiCall *c, FieldErrors *e) {
@@ -221,7 +260,10 @@ static const CheckFunction checks[_ROUTE_MAX] = {
         [ROUTE_SESSION_FORK] = check_session_fork,
         [ROUTE_SESSION_RESTORE] = check_session_restore,
         [ROUTE_CHECKPOINT_STATE] = check_checkpoint_state,
-        [ROUTE_NAMESPACE_MEMORY_SET] = check_namespace_memory,
+        [ROUTE_MEMORY_GET] = check_memory_get,
+        [ROUTE_MEMORY_SET] = check_memory_set,
+        [ROUTE_NAMESPACE_MEMORY_GET] = check_namespace_memory_get,
+        [ROUTE_NAMESPACE_MEMORY_SET] = check_namespace_memory_set,
         [ROUTE_TOKEN_CREATE] = check_token_create,
 };
 

@@ -141,7 +141,8 @@ static bool find_session(ApiCall *c) {
  * read from where only finished writes are. */
 static bool must_settle(const Route *route) {
         return streq(route->method, "GET") && route->id != ROUTE_LOGS &&
-               route->id != ROUTE_SESSION_EVENTS && route->id != ROUTE_MEMORY_GET;
+               route->id != ROUTE_SESSION_EVENTS && route->id != ROUTE_MEMORY_GET &&
+               route->id != ROUTE_MEMORY_HISTORY;
 }
 
 static void call_handler(ApiCall *c) {

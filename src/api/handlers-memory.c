@@ -1,21 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Long-term memory, of a session (which is its namespace's, as in the original) and of a namespace.
- * A session's run writes only as long as it is the current one: memory is another database, so the
- * fence is checked here, in the same turn of the loop in which the write is submitted. */
+/* Long-term memory, of a session (by default what is its namespace's, as in the original) and of a
+ * namespace. A session's run writes only as long as it is the current one: memory is another
+ * database, so the fence is checked here, in the same turn of the loop in which the write is
+ * submitted. The version of an entry is its ETag. */
+
+#include <stdio.h>
 
 #include "api/handlers.h"
+#include "base/id.h"
+#include "base/str.h"
 
-#define PAGE           256
-#define PAGE_BYTES_MAX ((size_t) 8 << 20)
+/* ---- whose ---- */
 
-/* The namespace that the route is about; or answered and 1. */
-static int namespace_of(ApiCall *c, uint64_t *ret) {
+/* The scope that the request names; or answered and 1. The name inside lives as long as the call's turn. */
+static int scope_of(ApiCall *c, MemoryScope *ret) {
         const InputMemory *in = c->in;
+        uint64_t namespace_id;
 
-        if (!c->session)
-                return api_namespace(c, in->namespace, false, ret);
-        *ret = session_info(c->session)->namespace_id;
+        if (!c->session) {
+                int r = api_namespace(c, in->namespace, false, &namespace_id);
+                if (r == 0)
+                        *ret = memory_namespace_scope(namespace_id);
+                return r;
+        }
+        const SessionInfo *i = session_info(c->session);
+        *ret = memory_namespace_scope(i->namespace_id);
+        if (in->scope.s && streq(in->scope.s, "agent"))
+                *ret = memory_agent_scope(i->namespace_id, i->name);
+        else if (in->scope.s && streq(in->scope.s, "session"))
+                ret->id = i->id;
         return 0;
 }
 
@@ -28,185 +42,145 @@ static bool check_run(ApiCall *c) {
         return false;
 }
 
-/* ---- one entry ---- */
-
-static int write_entry(const MemoryEntry *e, void *userdata) {
-        JsonWriter *w = userdata;
-
-        json_w_object_begin(w);
-        json_w_kv_string(w, "key", e->key);
-        json_w_kv_raw(w, "value", e->value);
-        json_w_kv_time(w, "timestamp", e->updated_at);
-        json_w_object_end(w);
-        return 0;
-}
-
-static void reply_entry(ApiCall *c, uint64_t namespace_id, const char *key) {
-        Buf body = BUF_INIT(API_REPLY_MAX);
-        JsonWriter w = JSON_WRITER(&body);
-        int r = memory_get(c->api->memory, namespace_id, key, write_entry, &w);
-
-        if (r == 0) {
-                api_reply(c, &body);
-                return;
-        }
-        buf_done(&body);
-        c->subject = key;
+static void fail(ApiCall *c, int r) {
+        c->subject = ((const InputMemory *) c->in)->key.s;
         if (r == MEMORY_E_NOT_FOUND)
                 api_fail(c, ERROR_MEMORY_NOT_FOUND);
+        else if (r == MEMORY_E_VERSION)
+                api_fail(c, ERROR_MEMORY_VERSION);
         else
                 api_fail_result(c, r);
 }
 
-/* ---- the list ---- */
+/* ---- reading ---- */
 
-typedef struct MemoryList {
-        ApiPull pull;
-        MemoryManager *memory;
-        uint64_t namespace_id;
-        char *prefix, *after;
-        bool details, is_begun, more;
-        size_t remaining; /* SIZE_MAX: no limit */
-        size_t bytes_max;
-        size_t n; /* in the page */
+/* Without details it is the original's shape. */
+typedef struct EntryReply {
         JsonWriter w;
-} MemoryList;
+        bool details;
+        uint64_t version;
+} EntryReply;
 
-static ApiPull *memory_list_free(ApiPull *p) {
-        MemoryList *l = container_of(p, MemoryList, pull);
+static int write_entry(const MemoryEntry *e, void *userdata) {
+        EntryReply *reply = userdata;
 
-        free(l->prefix);
-        free(l->after);
-        free(l);
-        return NULL;
-}
-
-static int list_entry(const MemoryEntry *e, void *userdata) {
-        MemoryList *l = userdata;
-
-        if (l->remaining == 0 || l->w.buf->len >= l->bytes_max) {
-                l->more = true;
-                return 1;
+        reply->version = e->version;
+        if (reply->details) {
+                view_memory_entry(&reply->w, e);
+                return 0;
         }
-        char *after = strdup(e->key);
-        if (!after)
-                return -ENOMEM;
-        free(l->after);
-        l->after = after;
-        if (l->remaining != SIZE_MAX)
-                l->remaining--;
-        l->n++;
-        if (l->details)
-                view_memory_entry(&l->w, e);
-        else
-                json_w_string(&l->w, e->key);
+        json_w_object_begin(&reply->w);
+        json_w_kv_string(&reply->w, "key", e->key);
+        json_w_kv_raw(&reply->w, "value", e->value);
+        json_w_kv_time(&reply->w, "timestamp", e->updated_at);
+        json_w_object_end(&reply->w);
         return 0;
 }
 
-static int memory_list_next(ApiPull *p, Buf *out) {
-        MemoryList *l = container_of(p, MemoryList, pull);
-
-        l->w.buf = out;
-        l->more = false;
-        if (!l->is_begun) {
-                json_w_object_begin(&l->w);
-                json_w_key(&l->w, l->details ? "entries" : "keys");
-                json_w_array_begin(&l->w);
-        }
-        l->is_begun = true;
-        while (out->len < l->bytes_max && !l->more) {
-                size_t want = MIN((size_t) PAGE,
-                                  l->remaining == SIZE_MAX ? l->remaining : l->remaining + 1);
-                l->n = 0;
-                /* list_entry() moves `after` on while the query still uses the old text. */
-                _cleanup_free_ char *after = l->after ? strdup(l->after) : NULL;
-                if (l->after && !after)
-                        return -ENOMEM;
-                int r = memory_list(l->memory, l->namespace_id, l->prefix, after, want, l->details,
-                                    list_entry, l);
-                if (r < 0)
-                        return r;
-                if (l->n < want && !(l->more && l->remaining > 0)) {
-                        json_w_array_end(&l->w);
-                        json_w_object_end(&l->w);
-                        return API_PULL_END;
-                }
-        }
-        return API_PULL_MORE;
-}
-
-/* A page that Link may follow: it ends early when it is large. */
-static void reply_page(ApiCall *c, MemoryList *l) {
-        Buf body = BUF_INIT(API_REPLY_MAX);
-        int r = memory_list_next(&l->pull, &body);
-
-        if (r == API_PULL_MORE) {
-                json_w_array_end(&l->w);
-                json_w_object_end(&l->w);
-        }
-        if (r >= 0 && (l->more || r == API_PULL_MORE))
-                api_reply_next(c, "after", l->after);
-        memory_list_free(&l->pull);
-        if (r >= 0) {
-                api_reply(c, &body);
-                return;
-        }
-        buf_done(&body);
-        api_fail_result(c, r);
-}
-
-static int list_new(ApiCall *c, uint64_t namespace_id, MemoryList **ret) {
+static void reply_entry(ApiCall *c, MemoryScope scope) {
         const InputMemory *in = c->in;
-        MemoryList *l = calloc(1, sizeof(*l));
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        EntryReply reply = { .w = JSON_WRITER(&body), .details = in->details.v };
+        char etag[ETAG_SIZE];
+        usec_t as_of = 0;
 
-        if (!l)
-                return -ENOMEM;
-        *l = (MemoryList){
-                .pull = { .next = memory_list_next, .destroy = memory_list_free },
-                .memory = c->api->memory,
-                .namespace_id = namespace_id,
-                .prefix = in->prefix.s ? strdup(in->prefix.s) : NULL,
-                .after = in->after.s ? strdup(in->after.s) : NULL,
-                .details = in->details.v,
-                .remaining = in->limit.set ? (size_t) in->limit.v : SIZE_MAX,
-                .bytes_max = in->limit.set ? PAGE_BYTES_MAX : API_PIECE,
-        };
-        if ((in->prefix.s && !l->prefix) || (in->after.s && !l->after)) {
-                memory_list_free(&l->pull);
-                return -ENOMEM;
-        }
-        *ret = l;
-        return 0;
+        if (in->as_of.s)
+                (void) clock_parse_rfc3339(in->as_of.s, &as_of); /* it was checked */
+        int r = memory_get(c->api->memory, scope, in->key.s, as_of, write_entry, &reply);
+        if (r == 0) {
+                api_etag_version(reply.version, etag);
+                if (!api_not_modified(c, etag)) {
+                        api_reply(c, &body);
+                        return;
+                }
+        } else
+                fail(c, r);
+        buf_done(&body);
 }
-
-static void reply_list(ApiCall *c, uint64_t namespace_id) {
-        MemoryList *l;
-        int r = list_new(c, namespace_id, &l);
-
-        if (r < 0)
-                api_fail_result(c, r);
-        else if (l->remaining == SIZE_MAX)
-                api_reply_pull(c, &l->pull, "application/json");
-        else
-                reply_page(c, l);
-}
-
-/* ---- routes ---- */
 
 void api_memory_get(ApiCall *c) {
         const InputMemory *in = c->in;
-        uint64_t namespace_id;
+        MemoryScope scope;
 
-        if (namespace_of(c, &namespace_id) != 0)
+        if (scope_of(c, &scope) != 0)
                 return;
         if (in->key.s)
-                reply_entry(c, namespace_id, in->key.s);
+                reply_entry(c, scope);
         else
-                reply_list(c, namespace_id);
+                api_memory_list(c, scope);
 }
 
-static void write_changed(uint64_t id, Buf *out, void *userdata) {
-        const InputMemory *in = ((const ApiCall *) userdata)->in;
+typedef struct HistoryReply {
+        JsonWriter w;
+        size_t limit, n;
+        uint64_t last; /* the version of the last one that is in the page */
+        bool more;
+} HistoryReply;
+
+static int write_version(const MemoryEntry *e, void *userdata) {
+        HistoryReply *h = userdata;
+
+        if (h->n == h->limit || h->w.buf->len > API_REPLY_MAX / 4) {
+                h->more = true;
+                return 1;
+        }
+        h->n++;
+        h->last = e->version;
+        view_memory_version(&h->w, e);
+        return 0;
+}
+
+void api_memory_history(ApiCall *c) {
+        const InputMemory *in = c->in;
+        Buf body = BUF_INIT(API_REPLY_MAX);
+        HistoryReply h = { .w = JSON_WRITER(&body),
+                           .limit = in->limit.set ? (size_t) in->limit.v : 100 };
+        MemoryScope scope;
+        char last[32];
+
+        if (scope_of(c, &scope) != 0)
+                return;
+        json_w_object_begin(&h.w);
+        json_w_kv_string(&h.w, "key", in->key.s);
+        json_w_key(&h.w, "versions");
+        json_w_array_begin(&h.w);
+        int r = memory_history(c->api->memory, scope, in->key.s, (uint64_t) in->before.v,
+                               h.limit + 1, write_version, &h);
+        json_w_array_end(&h.w);
+        json_w_object_end(&h.w);
+        if (r != 0) {
+                buf_done(&body);
+                fail(c, r);
+                return;
+        }
+        (void) snprintf(last, sizeof(last), "%llu", (unsigned long long) h.last);
+        if (h.more)
+                api_reply_next(c, "before", last);
+        api_reply(c, &body);
+}
+
+/* ---- writing ---- */
+
+/* If-Match as a version: 0 any. False: it can match nothing, and that was answered. */
+static bool parse_if_match(ApiCall *c, uint64_t *ret) {
+        const FieldStr header = ((const InputMemory *) c->in)->if_match;
+        char id[ID_STRING_SIZE] = "";
+
+        *ret = 0;
+        if (!header.s || streq(header.s, "*"))
+                return true;
+        size_t quoted = header.n == ID_STRING_SIZE + 1 && header.s[0] == '"';
+        if (header.n - 2 * quoted == ID_STRING_SIZE - 1)
+                memcpy(id, header.s + quoted, ID_STRING_SIZE - 1);
+        if (id_parse(id, ret) == 0 && *ret != 0)
+                return true;
+        fail(c, MEMORY_E_VERSION);
+        return false;
+}
+
+static void write_changed(uint64_t version, Buf *out, void *userdata) {
+        const ApiCall *c = userdata;
+        const InputMemory *in = c->in;
         JsonWriter w = JSON_WRITER(out);
 
         json_w_object_begin(&w);
@@ -215,43 +189,68 @@ static void write_changed(uint64_t id, Buf *out, void *userdata) {
         json_w_object_end(&w);
 }
 
-static void on_changed(int r, void *userdata) {
+static void on_changed(int r, uint64_t version, void *userdata) {
         ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
-        const InputMemory *in = c->in;
         Buf body = BUF_INIT(API_REPLY_MAX);
 
-        c->subject = in->key.s;
-        if (r == MEMORY_E_NOT_FOUND) {
-                api_fail(c, ERROR_MEMORY_NOT_FOUND);
-                return;
-        }
         if (r != 0) {
-                api_fail_result(c, r);
+                fail(c, r);
                 return;
         }
-        write_changed(0, &body, c);
+        write_changed(version, &body, c);
+        if (((const InputMemory *) c->in)->value.p)
+                api_reply_etag(c, version);
         api_reply(c, &body);
+}
+
+/* 0: on_changed() will answer. A condition is answered at once, with the ETag of what is there. */
+static void submitted(ApiCall *c, int r, uint64_t version) {
+        if (r <= 0) {
+                api_submitted(c, r);
+                return;
+        }
+        if (r == MEMORY_E_VERSION && version != 0)
+                api_reply_etag(c, version);
+        fail(c, r);
 }
 
 void api_memory_set(ApiCall *c) {
         const InputMemory *in = c->in;
-        uint64_t namespace_id;
+        MemorySet set = {
+                .key = in->key.s,
+                .value = in->value,
+                .text = in->text.s,
+                .context = in->context.s,
+                .metadata = in->metadata,
+                .tags = in->tags,
+                .importance = in->importance.set ? in->importance.v : -1,
+                .expires_at = in->ttl.set ? clock_realtime() + (usec_t) in->ttl.v * USEC_PER_SEC : 0,
+                .session = c->session_id,
+                .run = c->caller.run,
+                .node = in->node.v,
+                .only_new = in->if_none_match.s != NULL,
+        };
+        uint64_t version = 0;
 
-        if (namespace_of(c, &namespace_id) != 0 || !check_run(c))
+        if (scope_of(c, &set.scope) != 0 || !check_run(c) || !parse_if_match(c, &set.if_version))
                 return;
         api_keyed_answer(c, write_changed, c);
-        api_submitted(c, memory_set(c->api->memory, namespace_id, in->key.s, in->value,
-                                    c->session_id, c->caller.run, on_changed, c));
+        int r = memory_set(c->api->memory, &set, on_changed, c, &version);
+        submitted(c, r, version);
 }
 
 void api_memory_delete(ApiCall *c) {
         const InputMemory *in = c->in;
-        uint64_t namespace_id;
+        uint64_t if_version, version = 0;
+        MemoryScope scope;
 
-        if (namespace_of(c, &namespace_id) == 0 && check_run(c))
-                api_submitted(c,
-                              memory_delete(c->api->memory, namespace_id, in->key.s, on_changed, c));
+        if (scope_of(c, &scope) != 0 || !check_run(c) || !parse_if_match(c, &if_version))
+                return;
+        int r = memory_delete(c->api->memory, scope, in->key.s, if_version, on_changed, c, &version);
+        submitted(c, r, version);
 }
+
+/* ---- the same of a namespace ---- */
 
 void api_namespace_memory_get(ApiCall *c) {
         api_memory_get(c);
@@ -263,4 +262,8 @@ void api_namespace_memory_set(ApiCall *c) {
 
 void api_namespace_memory_delete(ApiCall *c) {
         api_memory_delete(c);
+}
+
+void api_namespace_memory_history(ApiCall *c) {
+        api_memory_history(c);
 }

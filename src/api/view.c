@@ -138,8 +138,7 @@ void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e) {
         json_w_object_end(w);
 }
 
-void view_memory_entry(JsonWriter *w, const MemoryEntry *e) {
-        json_w_object_begin(w);
+static void memory_members(JsonWriter *w, const MemoryEntry *e) {
         json_w_kv_string(w, "key", e->key);
         json_w_kv_raw(w, "value", e->value);
         json_w_kv_time(w, "timestamp", e->updated_at);
@@ -148,6 +147,35 @@ void view_memory_entry(JsonWriter *w, const MemoryEntry *e) {
         json_w_kv_uint(w, "access_count", e->access_count);
         json_w_kv_id_or_null(w, "session_id", e->session);
         json_w_kv_id_or_null(w, "run", e->run);
+        if (e->node)
+                json_w_kv_id(w, "node", e->node);
+        if (e->text)
+                json_w_kv_string(w, "text", e->text);
+        if (e->context)
+                json_w_kv_string(w, "context", e->context);
+        if (e->metadata.p)
+                json_w_kv_raw(w, "metadata", e->metadata);
+        if (e->tags.p)
+                json_w_kv_raw(w, "tags", e->tags);
+        if (e->importance >= 0)
+                json_w_kv_real(w, "importance", e->importance);
+        if (e->expires_at)
+                json_w_kv_time(w, "expires_at", e->expires_at);
+}
+
+void view_memory_entry(JsonWriter *w, const MemoryEntry *e) {
+        json_w_object_begin(w);
+        memory_members(w, e);
+        json_w_object_end(w);
+}
+
+void view_memory_version(JsonWriter *w, const MemoryEntry *e) {
+        static const char *const words[] = { NULL, "replaced", "deleted", "expired" };
+
+        json_w_object_begin(w);
+        memory_members(w, e);
+        json_w_kv_time(w, "ended_at", e->ended_at);
+        json_w_kv_string(w, "ended_by", words[e->ended_by]);
         json_w_object_end(w);
 }
 

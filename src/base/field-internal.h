@@ -62,6 +62,7 @@ int field_take_json_string(FieldParse *p, const FieldDef *f, JsonSpan v);
 int field_take_time(FieldParse *p, const FieldDef *f, JsonSpan v);
 int field_take_id(FieldParse *p, const FieldDef *f, JsonSpan v);
 int field_take_int(FieldParse *p, const FieldDef *f, JsonSpan v);
+int field_take_real(FieldParse *p, const FieldDef *f, JsonSpan v);
 int field_take_bool(FieldParse *p, const FieldDef *f, JsonSpan v);
 
 /* The same for converted values. s is valid UTF-8, NUL-terminated and lives in the arena; input is

@@ -132,19 +132,13 @@ typedef int (*TakeFunction)(FieldParse *p, const FieldDef *f, JsonSpan v);
 
 /* NULL: the type is for output only and is not looked at in a body. */
 static const TakeFunction take_functions[] = {
-        [FIELD_STRING] = field_take_string,
-        [FIELD_JSON_STRING] = field_take_json_string,
-        [FIELD_JSON] = take_json,
-        [FIELD_CONTENT] = take_content,
-        [FIELD_OBJECT] = take_object,
-        [FIELD_STRINGS] = take_strings,
-        [FIELD_ARRAY] = take_array,
-        [FIELD_STRING_MAP] = take_string_map,
-        [FIELD_INT] = field_take_int,
-        [FIELD_BOOL] = field_take_bool,
-        [FIELD_ID] = field_take_id,
-        [FIELD_TIME] = field_take_time,
-        [FIELD_REFS] = NULL,
+        [FIELD_STRING] = field_take_string, [FIELD_JSON_STRING] = field_take_json_string,
+        [FIELD_JSON] = take_json,           [FIELD_CONTENT] = take_content,
+        [FIELD_OBJECT] = take_object,       [FIELD_STRINGS] = take_strings,
+        [FIELD_ARRAY] = take_array,         [FIELD_STRING_MAP] = take_string_map,
+        [FIELD_INT] = field_take_int,       [FIELD_REAL] = field_take_real,
+        [FIELD_BOOL] = field_take_bool,     [FIELD_ID] = field_take_id,
+        [FIELD_TIME] = field_take_time,     [FIELD_REFS] = NULL,
 };
 
 static int take_member(FieldParse *p, const FieldDef *f, JsonSpan v, JsonSpan object) {

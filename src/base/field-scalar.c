@@ -202,6 +202,29 @@ int field_take_int(FieldParse *p, const FieldDef *f, JsonSpan v) {
                             "Input should be a valid integer, got a number with a fractional part");
 }
 
+int field_take_real(FieldParse *p, const FieldDef *f, JsonSpan v) {
+        double d;
+
+        if (!json_is(v, JSON_KIND_NUMBER))
+                return FIELD_REJECT(p, f, v, "float_type", "Input should be a valid number");
+        int r = json_real(v, &d);
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0 || !isfinite(d))
+                return FIELD_REJECT(p, f, v, "finite_number", "Input should be a finite number");
+        if (field_has_min(f) && d < (double) f->min)
+                return FIELD_REJECT(p, f, v, "greater_than_equal",
+                                    "Input should be greater than or equal to %lld",
+                                    (long long) f->min);
+        if (field_has_max(f) && d > (double) f->max)
+                return FIELD_REJECT(p, f, v, "less_than_equal",
+                                    "Input should be less than or equal to %lld", (long long) f->max);
+        FieldReal *to = field_target(p, f);
+        if (to)
+                *to = (FieldReal){ true, d };
+        return 0;
+}
+
 int field_store_bool(const FieldParse *p, const FieldDef *f, bool v) {
         FieldBool *to = field_target(p, f);
 

@@ -162,6 +162,7 @@ static void write_value_members(const FieldDef *f, bool is_output, JsonWriter *w
                 break;
         case FIELD_REAL:
                 write_type(w, f, "number");
+                write_limits(w, f, "minimum", "maximum");
                 break;
         case FIELD_BOOL:
                 write_type(w, f, "boolean");

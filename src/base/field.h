@@ -24,7 +24,7 @@ typedef enum FieldType {
                             * the objects are checked against the rows of `ref`, one level deep */
         FIELD_STRING_MAP,  /* JsonSpan: an object whose values are strings */
         FIELD_INT,         /* FieldInt */
-        FIELD_REAL,        /* output only */
+        FIELD_REAL,        /* FieldReal: finite; min/max as for INT; not in a query */
         FIELD_BOOL,        /* FieldBool */
         FIELD_ID,          /* FieldId: 16 hex digits; min/max unused */
         FIELD_TIME,        /* FieldStr on input; RFC 3339 string on output */
@@ -53,6 +53,10 @@ typedef struct FieldInt {
         bool set;
         int64_t v;
 } FieldInt;
+typedef struct FieldReal {
+        bool set;
+        double v;
+} FieldReal;
 typedef struct FieldBool {
         bool set;
         bool v;

@@ -30,7 +30,8 @@ typedef struct DaemonConfig {
         uint64_t compress_max;
         usec_t idempotency_age_usec;
         uint64_t idempotency_answer_max;
-        uint64_t memory_window;
+        uint64_t memory_window, memory_versions, memory_text_max;
+        usec_t memory_history_age_usec;
         uint64_t sessions_max;
         uint64_t message_max;
         uint64_t tokens_max, checkpoints_max, variables_max, variables_bytes_max;

@@ -47,5 +47,8 @@ enum {
         LIST_ITEMS_MAX = 100000, /* lists whose items have a small size */
         TOOLS_MAX = 4096,
         LABELS_MAX = 64,
+        METADATA_MAX = 64,
+        MEMORY_TEXT_MAX = 1 << 20,
+        TTL_SECONDS_MAX = 50 * 365 * 86400,
         WAIT_SECONDS_MAX = 300,
 };

@@ -221,6 +221,14 @@ TABLE(input_session_events, NULL, NULL);
 #define KEY_QUERY(fl, text)                                                                  \
         QUERY(InputMemory, key, FIELD_STRING, .flags = (fl), .min = 1, .max = KEY_BYTES_MAX, \
               .doc = (text))
+#define MEMORY_SCOPES "namespace|agent|session"
+#define MEMORY_SCOPE_DOC                                                                            \
+        "whose: namespace (the default: all sessions of the owner), agent (sessions of this one's " \
+        "name), session"
+#define SCOPE_QUERY                                                                \
+        QUERY(InputMemory, scope, FIELD_STRING, .min = 1, .values = MEMORY_SCOPES, \
+              .doc = MEMORY_SCOPE_DOC)
+#define AS_OF_QUERY QUERY(InputMemory, as_of, FIELD_TIME, .doc = "what it was then; with key")
 #define MEMORY_QUERY                                                           \
         KEY_QUERY(0, "the entry of this key; absent: a list"),                 \
                 QUERY(InputMemory, prefix, FIELD_STRING, .max = KEY_BYTES_MAX, \
@@ -228,31 +236,75 @@ TABLE(input_session_events, NULL, NULL);
                 QUERY(InputMemory, after, FIELD_STRING, .max = KEY_BYTES_MAX,  \
                       .doc = "only keys behind this one"),                     \
                 QUERY(InputMemory, details, FIELD_BOOL,                        \
-                      .doc = "entries with values instead of keys"),           \
-                LIMIT(InputMemory, LIST_ITEMS_MAX)
-#define MEMORY_BODY                                                               \
-        BODY(InputMemory, key, FIELD_STRING, .flags = FIELD_REQUIRED, .min = 1,   \
-             .max = KEY_BYTES_MAX, .doc = "any text without control characters"), \
-                BODY(InputMemory, value, FIELD_JSON, .flags = FIELD_REQUIRED,     \
-                     .doc = "any JSON value; kept as written")
+                      .doc = "all of an entry; entries instead of keys"),      \
+                AS_OF_QUERY, LIMIT(InputMemory, LIST_ITEMS_MAX)
+#define MEMORY_BODY                                                                                 \
+        BODY(InputMemory, key, FIELD_STRING, .flags = FIELD_REQUIRED, .min = 1,                     \
+             .max = KEY_BYTES_MAX, .doc = "any text without control characters"),                   \
+                BODY(InputMemory, value, FIELD_JSON, .flags = FIELD_REQUIRED,                       \
+                     .doc = "any JSON value; kept as written"),                                     \
+                BODY(InputMemory, text, FIELD_STRING, .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,     \
+                     .max = MEMORY_TEXT_MAX,                                                        \
+                     .doc = "what it is found by; default: the strings and numbers of the value"),  \
+                BODY(InputMemory, context, FIELD_STRING, .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,  \
+                     .max = MEMORY_TEXT_MAX,                                                        \
+                     .doc = "what was said around it; found too, with less weight"),                \
+                BODY(InputMemory, metadata, FIELD_OBJECT, .flags = FIELD_NULLABLE, .min = 0,        \
+                     .max = METADATA_MAX,                                                           \
+                     .doc = "a flat object of strings, numbers, booleans and nulls, to filter by"), \
+                BODY(InputMemory, tags, FIELD_STRINGS, .flags = FIELD_NULLABLE, .min = 0,           \
+                     .max = LABELS_MAX, .doc = "words to filter by"),                               \
+                BODY(InputMemory, importance, FIELD_REAL, .flags = FIELD_NULLABLE, .min = 0,        \
+                     .max = 1, .doc = "a bounded factor in ranking, if the search asks for it"),    \
+                BODY(InputMemory, ttl, FIELD_INT, .flags = FIELD_NULLABLE, .min = 1,                \
+                     .max = TTL_SECONDS_MAX, .doc = "seconds until it expires; default: never"),    \
+                BODY(InputMemory, node, FIELD_ID, .flags = FIELD_NULLABLE,                          \
+                     .doc = "the message that it comes from"),                                      \
+                MEMORY_IF_MATCH,                                                                    \
+                HEADER(InputMemory, if_none_match, "If-None-Match",                                 \
+                       "*: only if there is no such entry")
+#define MEMORY_IF_MATCH \
+        HEADER(InputMemory, if_match, "If-Match", "the ETag that the entry must still have")
+#define HISTORY_QUERY                                                             \
+        KEY_QUERY(FIELD_REQUIRED, "the entry's key"),                             \
+                QUERY(InputMemory, before, FIELD_INT, .min = 1, .max = INT64_MAX, \
+                      .doc = "only versions before this one"),                    \
+                LIMIT(InputMemory, PAGE_ITEMS_MAX)
 
 static const FieldDef input_memory_get_fields[] = {
         SESSION_ID(InputMemory),
         MEMORY_QUERY,
+        SCOPE_QUERY,
 };
 TABLE(input_memory_get, NULL, NULL);
 
 static const FieldDef input_memory_set_fields[] = {
         SESSION_ID(InputMemory),
         MEMORY_BODY,
+        BODY(InputMemory,
+             scope,
+             FIELD_STRING,
+             .flags = FIELD_NULLABLE,
+             .min = 1,
+             .values = MEMORY_SCOPES,
+             .doc = MEMORY_SCOPE_DOC),
 };
 TABLE(input_memory_set, "MemorySet", "A memory entry.");
 
 static const FieldDef input_memory_delete_fields[] = {
         SESSION_ID(InputMemory),
         KEY_QUERY(FIELD_REQUIRED, "the entry's key"),
+        SCOPE_QUERY,
+        MEMORY_IF_MATCH,
 };
 TABLE(input_memory_delete, NULL, NULL);
+
+static const FieldDef input_memory_history_fields[] = {
+        SESSION_ID(InputMemory),
+        HISTORY_QUERY,
+        SCOPE_QUERY,
+};
+TABLE(input_memory_history, NULL, NULL);
 
 static const FieldDef input_short_term_fields[] = {
         SESSION_ID(InputPage),
@@ -275,13 +327,20 @@ static const FieldDef input_namespace_memory_set_fields[] = {
         NAMESPACE(InputMemory),
         MEMORY_BODY,
 };
-TABLE(input_namespace_memory_set, NULL, NULL);
+TABLE(input_namespace_memory_set, "NamespaceMemorySet", "A memory entry of a namespace.");
 
 static const FieldDef input_namespace_memory_delete_fields[] = {
         NAMESPACE(InputMemory),
         KEY_QUERY(FIELD_REQUIRED, "the entry's key"),
+        MEMORY_IF_MATCH,
 };
 TABLE(input_namespace_memory_delete, NULL, NULL);
+
+static const FieldDef input_namespace_memory_history_fields[] = {
+        NAMESPACE(InputMemory),
+        HISTORY_QUERY,
+};
+TABLE(input_namespace_memory_history, NULL, NULL);
 
 static const FieldDef input_token_create_fields[] = {
         BODY(InputToken,

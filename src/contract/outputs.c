@@ -226,34 +226,51 @@ static const FieldDef output_log_line_fields[] = {
 };
 TABLE(output_log_line, "LogLine", "A line that a run wrote (application/x-ndjson, text/event-stream).");
 
+#define MEMORY_ENTRY(must)                                                                       \
+        OUT("key", FIELD_STRING, (must)), OUT("value", FIELD_JSON, (must), .doc = "as written"), \
+                OUT("timestamp", FIELD_TIME, (must), .doc = "of the last change"),               \
+                OUT("created_at", FIELD_TIME, (must)),                                           \
+                OUT("version", FIELD_INT, (must), .doc = "also the ETag, as 16 hex digits"),     \
+                OUT("access_count", FIELD_INT, (must)),                                          \
+                OUT("session_id", FIELD_ID, (must) | FIELD_NULLABLE, .doc = "who stored it"),    \
+                OUT("run", FIELD_ID, (must) | FIELD_NULLABLE),                                   \
+                OUT("node", FIELD_ID, 0, .doc = "the message that it comes from"),               \
+                OUT("text", FIELD_STRING, 0), OUT("context", FIELD_STRING, 0),                   \
+                OUT("metadata", FIELD_OBJECT, 0), OUT("tags", FIELD_STRINGS, 0),                 \
+                OUT("importance", FIELD_REAL, 0), OUT("expires_at", FIELD_TIME, 0)
+
 static const FieldDef output_memory_entry_fields[] = {
-        OUT("key", FIELD_STRING, R),
-        OUT("value", FIELD_JSON, R, .doc = "as written"),
-        OUT("timestamp", FIELD_TIME, R, .doc = "of the last change"),
-        OUT("created_at", FIELD_TIME, R),
-        OUT("version", FIELD_INT, R),
-        OUT("access_count", FIELD_INT, R),
-        OUT("session_id", FIELD_ID, RN, .doc = "who stored it"),
-        OUT("run", FIELD_ID, RN),
+        MEMORY_ENTRY(R),
 };
 TABLE(output_memory_entry, "MemoryEntry", "A long-term memory entry.");
 
+static const FieldDef output_memory_version_fields[] = {
+        MEMORY_ENTRY(R),
+        OUT("ended_at", FIELD_TIME, RN, .doc = "null: it is the live one"),
+        OUT("ended_by", FIELD_STRING, RN, .values = "replaced|deleted|expired"),
+};
+TABLE(output_memory_version, "MemoryVersion", "An entry as it is or was.");
+
 static const FieldDef output_memory_fields[] = {
-        OUT("key", FIELD_STRING, 0),
-        OUT("value", FIELD_JSON, 0, .doc = "as written"),
-        OUT("timestamp", FIELD_TIME, 0),
+        MEMORY_ENTRY(0),
         OUT("keys", FIELD_STRINGS, 0, .doc = "ascending"),
         OUT("entries", FIELD_REFS, 0, .ref = &output_memory_entry),
 };
 TABLE(output_memory,
       "Memory",
-      "With key: key, value, timestamp. Without: keys, or with details entries.");
+      "With key: key, value and timestamp, with details the entry. Without: keys, or with details entries.");
 
 static const FieldDef output_memory_stored_fields[] = {
         OUT("status", FIELD_STRING, R, .values = "stored|deleted"),
         OUT("key", FIELD_STRING, R),
 };
 TABLE(output_memory_stored, "MemoryStored", NULL);
+
+static const FieldDef output_memory_history_fields[] = {
+        OUT("key", FIELD_STRING, R),
+        OUT("versions", FIELD_REFS, R, .ref = &output_memory_version, .doc = "newest first"),
+};
+TABLE(output_memory_history, "MemoryHistory", "What an entry was.");
 
 static const FieldDef output_variables_fields[] = {
         OUT("version", FIELD_ID, R, .doc = "also the ETag"),

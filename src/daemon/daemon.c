@@ -134,6 +134,7 @@ static int api_reload_config(DaemonConfig *ret_wanted,
                 .from = d->args->source,
                 .config = d->config,
                 .sessions = d->sessions,
+                .memory = d->memory,
                 .workspace = d->workspace,
                 .sup = d->sup,
                 .api = d->api,
@@ -323,7 +324,8 @@ static int daemon_open_stores(Daemon *d) {
                                   d->config->workspace_file_max);
         if (r < 0)
                 return log_error(r, "Cannot prepare workspaces");
-        r = memory_manager_new(&d->memory, d->event, d->memory_store);
+        MemoryLimits limits = memory_limits_of(d->config);
+        r = memory_manager_new(&d->memory, d->event, d->memory_store, &limits);
         return r < 0 ? log_error(r, "Cannot open the memory") : 0;
 }
 

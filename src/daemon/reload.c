@@ -103,11 +103,21 @@ SessionConfig session_config_of(const DaemonConfig *config) {
         };
 }
 
+MemoryLimits memory_limits_of(const DaemonConfig *config) {
+        return (MemoryLimits){
+                .versions_max = config->memory_versions,
+                .history_age_usec = config->memory_history_age_usec ?: USEC_INFINITY,
+                .text_max = config->memory_text_max,
+        };
+}
+
 static void hand_on(const Reload *r) {
         SessionConfig sessions = session_config_of(r->config);
+        MemoryLimits memory = memory_limits_of(r->config);
 
         log_set_level(log_level_of(r->config));
         session_manager_configure(r->sessions, &sessions);
+        memory_set_limits(r->memory, &memory);
         workspace_manager_set_file_max(r->workspace, r->config->workspace_file_max);
         sup_manager_set_start_parallel(r->sup, (unsigned) r->config->start_parallel);
         api_configure(r->api);

@@ -21,11 +21,13 @@ int config_read(const ConfigSource *from, DaemonConfig *ret, char **ret_message)
 
 LogLevel log_level_of(const DaemonConfig *config);
 SessionConfig session_config_of(const DaemonConfig *config);
+MemoryLimits memory_limits_of(const DaemonConfig *config);
 
 typedef struct Reload {
         const ConfigSource *from;
         DaemonConfig *config; /* the one in effect */
         SessionManager *sessions;
+        MemoryManager *memory;
         WorkspaceManager *workspace;
         SupManager *sup;
         Api *api;

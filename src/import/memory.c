@@ -19,6 +19,7 @@
 #define LIST_BYTES_MAX    ((size_t) 512 << 20)
 #define BATCH             1000
 #define PROGRESS_EVERY    10000
+#define PENDING_SEARCH    1 /* of entries.pending: the daemon makes it searchable */
 
 typedef struct MemoryImport {
         StoreReader *source;
@@ -27,6 +28,7 @@ typedef struct MemoryImport {
         StoreTxn *txn;
         unsigned n;
         uint64_t n_entries;
+        uint64_t id; /* of the last entry */
         int error;
 } MemoryImport;
 
@@ -57,9 +59,12 @@ static int put(MemoryImport *m, uint64_t scope, const char *key, JsonSpan value,
         if (!m->txn)
                 return -ENOMEM;
         m->n++;
-        STORE_ADD(m->txn, MEMORY_ENTRY_PUT, STORE_ID(id_new()), STORE_ID(NAMESPACE_DEFAULT),
-                  STORE_INT((int64_t) scope), STORE_TEXT(key), STORE_SPAN(value), STORE_ID(scope),
-                  STORE_ID(0), STORE_INT((int64_t) time));
+        m->id = id_new();
+        STORE_ADD(m->txn, MEMORY_ENTRY_PUT, STORE_ID(NAMESPACE_DEFAULT), STORE_INT((int64_t) scope),
+                  STORE_TEXT(key), STORE_ID(m->id), STORE_INT(1), STORE_INT((int64_t) time),
+                  STORE_SPAN(value), STORE_ID(scope), STORE_ID(0), STORE_ID(0), STORE_TEXT(NULL),
+                  STORE_TEXT(NULL), STORE_TEXT(NULL), STORE_TEXT(NULL), (StoreValue){},
+                  (StoreValue){}, STORE_INT(PENDING_SEARCH));
         return 0;
 }
 
@@ -87,8 +92,7 @@ static int entry_write(MemoryImport *m, StoreCursor *c) {
                               "it got the present one");
         int r = put(m, 0, key, value, time ?: clock_realtime());
         if (r >= 0 && count > 0)
-                STORE_ADD(m->txn, MEMORY_ENTRY_TOUCH, STORE_ID(NAMESPACE_DEFAULT), STORE_INT(0),
-                          STORE_TEXT(key), STORE_INT(count));
+                STORE_ADD(m->txn, MEMORY_ENTRY_TOUCH, STORE_ID(m->id), STORE_INT(count));
         return r < 0 ? r : 1;
 }
 

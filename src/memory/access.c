@@ -1,29 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Counts of reads per entry: one small object per entry that was read since the last write, found
- * by a string map under "NAMESPACE KEY". A count on its way to the disk stays visible until its
- * commit, and comes back when the commit fails, so that a reader never sees it go down. Bounded: at
- * ACCESS_MAX entries the owner is told to write. One batch is on its way at a time; what is read
- * meanwhile goes with the next. */
+/* Counts of reads per entry: one small object per entry that was read since the last write. A count
+ * on its way to the disk stays visible until its commit, and comes back when the commit fails, so
+ * that a reader never sees it go down. Bounded: at ACCESS_MAX entries the owner is told to write.
+ * One batch is on its way at a time; what is read meanwhile goes with the next. */
 
 #include "memory/access.h"
 
-#include "base/id.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/obj.h"
-#include "base/str.h"
 #include "store/schema-memory.h"
 
 #define ACCESS_MAGIC 0x41434353U
 #define ACCESS_MAX   1024
 
 typedef struct Access {
-        uint64_t namespace_id;
+        uint64_t entry;
         unsigned waiting; /* to be written */
         unsigned flying;  /* on their way */
         ListLink link;    /* in AccessCounts.flying */
-        char name[];      /* "NAMESPACE KEY" */
 } Access;
 
 struct AccessCounts {
@@ -31,7 +27,7 @@ struct AccessCounts {
         unsigned refs;
         size_t n_waiting; /* entries whose waiting is above 0 */
         ListLink flying;
-        StrMap *map;
+        Map *map;
 };
 
 int access_counts_new(AccessCounts **ret) {
@@ -39,7 +35,7 @@ int access_counts_new(AccessCounts **ret) {
 
         if (!a)
                 return -ENOMEM;
-        *a = (AccessCounts){ .magic = ACCESS_MAGIC, .refs = 1, .map = strmap_new() };
+        *a = (AccessCounts){ .magic = ACCESS_MAGIC, .refs = 1, .map = map_new() };
         list_init(&a->flying);
         if (!a->map)
                 return access_counts_unref(a), -ENOMEM;
@@ -59,44 +55,31 @@ AccessCounts *access_counts_unref(AccessCounts *a) {
 
         if (!a || --a->refs > 0)
                 return NULL;
-        while (a->map && strmap_next(a->map, &cursor, NULL, &value))
+        while (a->map && map_next(a->map, &cursor, NULL, &value))
                 free(value);
-        strmap_free(a->map);
+        map_free(a->map);
         a->magic = 0;
         free(a);
         return NULL;
 }
 
-static char *access_name(uint64_t namespace_id, const char *key) {
-        char id[ID_STRING_SIZE];
-
-        return str_printf("%s %s", id_format(namespace_id, id), key);
-}
-
-static const char *access_key(const Access *e) {
-        return e->name + ID_STRING_SIZE;
-}
-
-static Access *access_new(AccessCounts *a, uint64_t namespace_id, const char *name) {
-        size_t n = strlen(name) + 1;
-        Access *e = calloc(1, sizeof(Access) + n);
+static Access *access_new(AccessCounts *a, uint64_t entry) {
+        Access *e = calloc(1, sizeof(Access));
 
         if (!e)
                 return NULL;
-        e->namespace_id = namespace_id;
-        memcpy(e->name, name, n);
-        if (strmap_put(a->map, e->name, e) >= 0)
+        e->entry = entry;
+        if (map_put(a->map, entry, e) >= 0)
                 return e;
         free(e);
         return NULL;
 }
 
-int access_counts_bump(AccessCounts *a, uint64_t namespace_id, const char *key) {
-        _cleanup_free_ char *name = access_name(namespace_id, key);
-        Access *e = name ? strmap_get(a->map, name) : NULL;
+int access_counts_bump(AccessCounts *a, uint64_t entry) {
+        Access *e = map_get(a->map, entry);
 
-        if (!e && name && strmap_size(a->map) < 2 * (size_t) ACCESS_MAX)
-                e = access_new(a, namespace_id, name);
+        if (!e && map_size(a->map) < 2 * (size_t) ACCESS_MAX)
+                e = access_new(a, entry);
         if (!e)
                 return -ENOMEM;
         if (e->waiting++ == 0)
@@ -104,11 +87,8 @@ int access_counts_bump(AccessCounts *a, uint64_t namespace_id, const char *key) 
         return a->n_waiting >= ACCESS_MAX;
 }
 
-uint64_t access_counts_get(const AccessCounts *a, uint64_t namespace_id, const char *key) {
-        if (strmap_size(a->map) == 0)
-                return 0;
-        _cleanup_free_ char *name = access_name(namespace_id, key);
-        const Access *e = name ? strmap_get(a->map, name) : NULL;
+uint64_t access_counts_get(const AccessCounts *a, uint64_t entry) {
+        const Access *e = map_get(a->map, entry);
 
         return e ? (uint64_t) e->waiting + e->flying : 0;
 }
@@ -123,11 +103,10 @@ bool access_counts_add_to(AccessCounts *a, StoreTxn *txn) {
 
         if (a->n_waiting == 0 || !list_is_empty(&a->flying))
                 return false;
-        while (strmap_next(a->map, &cursor, NULL, &value)) {
+        while (map_next(a->map, &cursor, NULL, &value)) {
                 Access *e = value;
 
-                STORE_ADD(txn, MEMORY_ENTRY_TOUCH, STORE_ID(e->namespace_id), STORE_INT(0),
-                          STORE_TEXT(access_key(e)), STORE_INT(e->waiting));
+                STORE_ADD(txn, MEMORY_ENTRY_TOUCH, STORE_ID(e->entry), STORE_INT(e->waiting));
                 e->flying = e->waiting;
                 e->waiting = 0;
                 list_append(&a->flying, &e->link);
@@ -149,7 +128,7 @@ void access_counts_written(AccessCounts *a, int r) {
                 }
                 e->flying = 0;
                 if (e->waiting == 0) {
-                        (void) strmap_remove(a->map, e->name);
+                        (void) map_remove(a->map, e->entry);
                         free(e);
                 }
         }

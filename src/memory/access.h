@@ -13,9 +13,9 @@ AccessCounts *access_counts_ref(AccessCounts *a);
 AccessCounts *access_counts_unref(AccessCounts *a); /* NULL is fine */
 
 /* 1 if so many wait now that they should be written, 0, or -ENOMEM. */
-int access_counts_bump(AccessCounts *a, uint64_t namespace_id, const char *key);
+int access_counts_bump(AccessCounts *a, uint64_t entry);
 /* Not written, or on their way. */
-uint64_t access_counts_get(const AccessCounts *a, uint64_t namespace_id, const char *key);
+uint64_t access_counts_get(const AccessCounts *a, uint64_t entry);
 /* Entries that wait to be written. */
 size_t access_counts_pending(const AccessCounts *a);
 /* Adds those that wait to a transaction. False: none were added. */

@@ -19,6 +19,9 @@ static const StoreMigration migrations[] = {
         { .version = 2, .sql =
 #include "store/memory-002.sql.inc"
         },
+        { .version = 3, .sql =
+#include "store/memory-003.sql.inc"
+        },
 };
 
 static const StoreStatement statements[_MEMORY_STATEMENT_MAX] = {

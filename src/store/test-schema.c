@@ -245,40 +245,41 @@ static void test_old_events_go_in_batches(void **state) {
         store_free(s);
 }
 
-static void put_entry(Store *s, uint64_t id, int64_t scope, const char *key, const char *value) {
+static void put_entry(
+        Store *s, uint64_t id, int64_t version, int64_t scope, const char *key, const char *value) {
         StoreTxn *t = store_txn_new(s);
+        const StoreValue none = {};
 
-        STORE_ADD(t, MEMORY_ENTRY_PUT, STORE_ID(id), STORE_INT(1), STORE_INT(scope), STORE_TEXT(key),
-                  STORE_TEXT(value), STORE_ID(7), STORE_ID(0), STORE_INT((int64_t) id * 10));
+        STORE_ADD(t, MEMORY_ENTRY_PUT, STORE_ID(1), STORE_INT(scope), STORE_TEXT(key), STORE_ID(id),
+                  STORE_INT(version), STORE_INT((int64_t) id * 10), STORE_TEXT(value), STORE_ID(7),
+                  none, none, none, none, none, none, none, none, STORE_INT(0));
         submit(s, t, 0);
 }
 
-static void test_overwriting_an_entry_counts_its_version(void **state) {
+static void test_overwriting_an_entry_keeps_its_id_and_birth(void **state) {
         Store *s = open_memory(&memory_schema);
         StoreCursor *c = NULL;
-        StoreTxn *t;
+        StoreTxn *t = store_txn_new(s);
 
-        put_entry(s, 1, 0, "key", "1");
-        put_entry(s, 2, 0, "key", "2");
+        put_entry(s, 1, 1, 0, "key", "1");
+        put_entry(s, 2, 2, 0, "key", "2");
         assert_int_equal(STORE_QUERY(store_reader(s), &c, MEMORY_ENTRY_ONE, STORE_INT(1),
-                                     STORE_INT(0), STORE_TEXT("key")),
+                                     STORE_INT(0), STORE_TEXT("key"), STORE_INT(0)),
                          0);
         assert_int_equal(store_next(c), 1);
         assert_int_equal(store_id(c, 0), 1);
         assert_string_equal(store_text(c, 2, NULL), "2");
-        assert_int_equal(store_int(c, 5), 10);
-        assert_int_equal(store_int(c, 6), 20);
-        assert_int_equal(store_int(c, 7), 2);
+        assert_int_equal(store_int(c, 6), 10);
+        assert_int_equal(store_int(c, 7), 20);
+        assert_int_equal(store_int(c, 10), 2);
         store_cursor_free(c);
 
-        /* If-Match: version 1 is no longer there to be replaced. */
-        for (int version = 1; version <= 2; version++) {
-                t = store_txn_new(s);
-                STORE_ADD(t, MEMORY_ENTRY_REPLACE, STORE_INT(1), STORE_INT(0), STORE_TEXT("key"),
-                          STORE_INT(version), STORE_TEXT("3"), STORE_ID(0), STORE_ID(0),
-                          STORE_INT(30));
-                submit(s, t, version == 1 ? STORE_E_CONFLICT : 0);
-        }
+        /* What is not there can neither be kept as a version nor removed. */
+        STORE_ADD(t, MEMORY_VERSION_KEEP, STORE_ID(9), STORE_ID(2), STORE_INT(30), STORE_INT(1));
+        submit(s, t, STORE_E_CONFLICT);
+        t = store_txn_new(s);
+        STORE_ADD(t, MEMORY_ENTRY_DELETE, STORE_ID(2));
+        submit(s, t, STORE_E_CONFLICT);
         store_free(s);
 }
 
@@ -288,7 +289,7 @@ static size_t count_range(Store *s, int64_t scope, const char *from, StoreValue 
 
         assert_int_equal(STORE_QUERY(store_reader(s), &c, MEMORY_KEY_LIST_RANGE, STORE_INT(1),
                                      STORE_INT(scope), STORE_TEXT(from), to, STORE_TEXT(after),
-                                     STORE_INT(-1)),
+                                     STORE_INT(-1), STORE_INT(0)),
                          0);
         while (store_next(c) == 1)
                 n++;
@@ -300,10 +301,10 @@ static void test_keys_are_listed_by_prefix_and_within_their_scope(void **state) 
         Store *s = open_memory(&memory_schema);
 
         for (size_t i = 0; i < ELEMENTSOF(keys); i++) {
-                put_entry(s, 1 + i, 0, keys[i], "1");
-                put_entry(s, 101 + i, 7, keys[i], "1");
+                put_entry(s, 1 + i, 1, 0, keys[i], "1");
+                put_entry(s, 101 + i, 1, 7, keys[i], "1");
         }
-        put_entry(s, 50, 0, "b/3", "1");
+        put_entry(s, 50, 1, 0, "b/3", "1");
         assert_int_equal(count_range(s, 0, "b", STORE_TEXT("c"), NULL), 5);
         assert_int_equal(count_range(s, 7, "b", STORE_TEXT("c"), NULL), 4);
         assert_int_equal(count_range(s, 0, "b", STORE_TEXT("c"), "b/1"), 3);
@@ -322,7 +323,7 @@ int main(void) {
                 cmocka_unit_test(test_a_pinned_checkpoint_is_never_pruned),
                 cmocka_unit_test(test_the_largest_id_of_all_tables_is_known),
                 cmocka_unit_test(test_old_events_go_in_batches),
-                cmocka_unit_test(test_overwriting_an_entry_counts_its_version),
+                cmocka_unit_test(test_overwriting_an_entry_keeps_its_id_and_birth),
                 cmocka_unit_test(test_keys_are_listed_by_prefix_and_within_their_scope),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
