@@ -57,23 +57,16 @@ typedef struct LinkWriter {
         char separator;
 } LinkWriter;
 
-static void put_escaped(Buf *b, const char *s, const char *also) {
-        for (const char *p = s; *p; p++) {
-                bool is_plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-                                (*p >= '0' && *p <= '9') || strchr(also, *p);
-                if (is_plain)
-                        (void) buf_putc(b, *p);
-                else
-                        (void) buf_printf(b, "%%%02X", (unsigned) (unsigned char) *p);
-        }
+static bool is_path(char c) {
+        return uri_is_unreserved(c) || c == '/' || c == ':' || c == '@';
 }
 
 static void put_parameter(LinkWriter *l, const char *key, const char *value) {
         (void) buf_putc(&l->url, l->separator);
         l->separator = '&';
-        put_escaped(&l->url, key, "-._~");
+        (void) str_put_percent(&l->url, key, uri_is_unreserved);
         (void) buf_putc(&l->url, '=');
-        put_escaped(&l->url, value, "-._~");
+        (void) str_put_percent(&l->url, value, uri_is_unreserved);
 }
 
 static void keep_parameter(const char *key, const char *value, void *userdata) {
@@ -87,7 +80,7 @@ void api_reply_next(ApiCall *c, const char *parameter, const char *value) {
         LinkWriter l = { .url = BUF_INIT(16384), .skip = parameter, .separator = '?' };
 
         (void) buf_putc(&l.url, '<');
-        put_escaped(&l.url, http_path(c->req), "-._~/:@");
+        (void) str_put_percent(&l.url, http_path(c->req), is_path);
         http_query_foreach(c->req, keep_parameter, &l);
         put_parameter(&l, parameter, value);
         (void) buf_puts(&l.url, ">; rel=\"next\"");

@@ -10,6 +10,20 @@ bool utf8_is_valid(const char *s, size_t n);
 bool str_has_control(const char *s, size_t n);
 /* The file-name alphabet [A-Za-z0-9:_.@-], not empty, at most 255, not "." nor "..". */
 bool str_is_filename_safe(const char *s);
+/* The code point at s of n > 0 bytes and its length; 0 if these bytes are no UTF-8. */
+size_t utf8_decode(const char *s, size_t n, uint32_t *ret);
+/* What RFC 3986 lets stand anywhere in a URL: letters, digits and -._~ */
+bool uri_is_unreserved(char c);
+/* Appends s with every byte that is not plain as %XX. */
+int str_put_percent(Buf *out, const char *s, bool (*is_plain)(char c));
+enum {
+        STR_CLEAN_LINES = 1 << 0,  /* newlines stay */
+        STR_CLEAN_TABS = 1 << 1,   /* tabs stay; else they become spaces */
+        STR_CLEAN_COLOUR = 1 << 2, /* colour sequences (SGR) stay */
+};
+/* Appends text that is safe on a terminal: control characters and invalid UTF-8 as \xHH for each byte, what
+ * reverses the direction of writing as \uHHHH. True: a colour sequence went through. */
+bool str_put_clean(Buf *out, const char *s, size_t n, unsigned flags);
 char *str_printf(const char *format, ...) _printf_(1, 2);
 /* Whole-string numbers: -EINVAL if not one, -ERANGE if too large. */
 int str_to_u64(const char *s, uint64_t *ret);

@@ -24,7 +24,7 @@ static void add_word(Buf *out, const char *word, bool brief) {
                 word = slash + 1;
         (void) buf_puts(out, out->len > 0 ? " " : "");
         (void) buf_puts(out, quote ? "\"" : "");
-        text_sanitize(word, MIN(strlen(word), WORD_BYTES), 0, out);
+        (void) str_put_clean(out, word, MIN(strlen(word), WORD_BYTES), 0);
         (void) buf_puts(out, quote ? "\"" : "");
 }
 
@@ -41,7 +41,7 @@ char *session_command(Cli *c, JsonSpan session, bool brief) {
                         add_word(&b, cli_value(c, word), brief);
         } else if (json_is(exec, JSON_KIND_STRING)) {
                 const char *line = cli_value(c, exec);
-                text_sanitize(line, MIN(strlen(line), WORD_BYTES), 0, &b);
+                (void) str_put_clean(&b, line, MIN(strlen(line), WORD_BYTES), 0);
         }
         char *text = cli_take(c, &b);
         Buf cut = BUF_INIT(TEXT_BYTES);

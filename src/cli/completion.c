@@ -37,7 +37,7 @@ static void offer(const Line *l, const char *word, const char *doc) {
 
         if (!str_startswith(word, l->typed) || str_has_control(word, strlen(word)))
                 return;
-        text_sanitize(doc, strlen(doc), 0, &safe);
+        (void) str_put_clean(&safe, doc, strlen(doc), 0);
         (void) printf("%s\t%s\n", word, safe.data ? safe.data : "");
 }
 

@@ -32,7 +32,7 @@ static void print_part(Cli *c, const char *colour, const char *mark, const char 
         _cleanup_buf_ Buf safe = BUF_INIT(TEXT_BYTES);
         bool paint = c->colour && !str_isempty(colour);
 
-        text_sanitize(line, n, 0, &safe);
+        (void) str_put_clean(&safe, line, n, 0);
         (void) printf("%s%s%s%s%s%s\n", paint ? "\x1b[" : "", paint ? colour : "", paint ? "m" : "",
                       mark, safe.data ? safe.data : "", paint ? "\x1b[0m" : "");
 }

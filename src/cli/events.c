@@ -44,7 +44,7 @@ static void print_event(Cli *c, JsonSpan e) {
         _cleanup_buf_ Buf line = BUF_INIT((size_t) 4 << 20);
         (void) buf_printf(&line, "%sZ  %-18s  %-16s  ", time, cli_member(c, e, "type"), session);
         const char *text = cli_pairs(c, json_get(e, "data"));
-        text_sanitize(text, strlen(text), 0, &line);
+        (void) str_put_clean(&line, text, strlen(text), 0);
         (void) printf("%s\n", line.data);
 }
 

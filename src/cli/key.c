@@ -9,6 +9,7 @@
  *
  * A lone Escape is the begin of every sequence; only time tells them apart, and that is the caller's. */
 
+#include "base/str.h"
 #include "cli/screen.h"
 #include "cli/table.h"
 
@@ -91,7 +92,7 @@ static int decode_character(const char *s, size_t n, bool last, size_t *ret_n) {
                 *ret_n = 0;
                 return KEY_NONE;
         }
-        size_t step = text_decode(s, n, &ch);
+        size_t step = utf8_decode(s, n, &ch);
         *ret_n = step ? step : 1;
         return step && !(ch >= 0x80 && ch < 0xa0) ? (int) ch : KEY_UNKNOWN;
 }

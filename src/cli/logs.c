@@ -125,7 +125,8 @@ static int print_line(Cli *c, JsonSpan line) {
         if (!json_is(token, JSON_KIND_STRING) || json_string_decode(token, &text) < 0)
                 return 0;
         (void) json_bool(json_get(line, "cut"), &cut);
-        text_sanitize(text.data ? text.data : "", text.len, TEXT_COLOUR | TEXT_LINES, &safe);
+        (void) str_put_clean(&safe, text.data ? text.data : "", text.len,
+                             STR_CLEAN_COLOUR | STR_CLEAN_LINES | STR_CLEAN_TABS);
         if (!cut)
                 (void) buf_putc(&safe, '\n');
         if (buf_error(&safe) < 0)

@@ -37,7 +37,7 @@ char *cli_content(Cli *c, JsonSpan content) {
 static void print_indented(const char *text) {
         _cleanup_buf_ Buf safe = BUF_INIT(TEXT_BYTES);
 
-        text_sanitize(text, strlen(text), TEXT_LINES, &safe);
+        (void) str_put_clean(&safe, text, strlen(text), STR_CLEAN_LINES | STR_CLEAN_TABS);
         const char *line = safe.data ? safe.data : "";
         for (;;) {
                 const char *end = strchrnul(line, '\n');

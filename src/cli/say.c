@@ -3,7 +3,7 @@
 /* What is said to people: errors and notes on stderr, answers on stdout.
  *
  * An error is one line, because it is read in logs and by scripts as often as on a screen. Whatever
- * came from elsewhere (names, texts of the daemon, arguments) passes text_sanitize(), so that a
+ * came from elsewhere (names, texts of the daemon, arguments) passes str_put_clean(), so that a
  * session's name cannot write escape sequences to the terminal of whoever lists it. */
 
 #include <stdarg.h>
@@ -27,7 +27,7 @@ static void print_line(FILE *to, const char *prefix, unsigned flags, const char 
                 cli_out_of_memory();
         }
         (void) buf_puts(&line, prefix);
-        text_sanitize(s, (size_t) n, flags, &line);
+        (void) str_put_clean(&line, s, (size_t) n, flags);
         if (buf_putc(&line, '\n') < 0)
                 cli_out_of_memory();
         (void) fwrite(line.data, 1, line.len, to);
@@ -76,7 +76,7 @@ void cli_say(Cli *c, const char *format, ...) {
         if (c->quiet || c->json)
                 return;
         va_start(ap, format);
-        print_line(stdout, "", TEXT_LINES | TEXT_COLOUR, format, ap);
+        print_line(stdout, "", STR_CLEAN_LINES | STR_CLEAN_TABS | STR_CLEAN_COLOUR, format, ap);
         va_end(ap);
 }
 

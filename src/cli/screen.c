@@ -28,6 +28,7 @@
 #include <termios.h>
 
 #include "base/fs.h"
+#include "base/str.h"
 #include "cli/table.h"
 
 #define FRAME_MAX   ((size_t) 16 * 1024 * 1024)
@@ -230,7 +231,7 @@ void screen_line(Screen *s, const char *sgr, bool fill, const char *text) {
 
         if (screen_left(s) == 0)
                 return;
-        text_sanitize(text, strlen(text), 0, &safe);
+        (void) str_put_clean(&safe, text, strlen(text), 0);
         if (s->colour && *sgr)
                 (void) buf_printf(&line, "\x1b[%sm", sgr);
         size_t w = text_cut(safe.data ? safe.data : "", s->columns, &line);

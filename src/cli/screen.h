@@ -64,7 +64,7 @@ void screen_key_settle(Screen *s);
 /* Gives the terminal back, stops the process as Ctrl-Z does, and takes it again when it goes on. */
 void screen_suspend(Screen *s);
 
-/* A frame: begin, lines from the top, end. Text passes text_sanitize() and is cut to the width;
+/* A frame: begin, lines from the top, end. Text passes str_put_clean() and is cut to the width;
  * lines below the last row are dropped. */
 void screen_begin(Screen *s);
 /* sgr: "" for none; fill: the style reaches to the right edge. */

@@ -58,7 +58,7 @@ void table_done(Table *t) {
 void table_add(Table *t, const char *text, const char *colour) {
         Buf b = BUF_INIT(TABLE_BYTES_MAX);
 
-        text_sanitize(text, strlen(text), 0, &b);
+        (void) str_put_clean(&b, text, strlen(text), 0);
         if (buf_append(&b, "", 0) < 0)
                 cli_out_of_memory();
         char *s = buf_take(&b, NULL);

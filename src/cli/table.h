@@ -11,16 +11,6 @@ size_t text_width(const char *s);
 size_t text_prefix(const char *s, size_t width, size_t *ret_width);
 /* Appends as much of s as fits, with … at its end if that is not all; returns its width. */
 size_t text_cut(const char *s, size_t width, Buf *out);
-/* The code point at s of n > 0 bytes and its length; 0 if these bytes are no UTF-8. */
-size_t text_decode(const char *s, size_t n, uint32_t *ret);
-
-enum {
-        TEXT_LINES = 1 << 0,  /* newlines stay */
-        TEXT_COLOUR = 1 << 1, /* colour sequences (SGR) stay */
-};
-/* Appends text with control characters, invalid UTF-8 and what reverses the direction of writing
- * shown as \xHH or \uHHHH; tabs become spaces without TEXT_LINES. */
-void text_sanitize(const char *s, size_t n, unsigned flags, Buf *out);
 /* "3min", "2h", "5d": one unit, for people. */
 char *text_span(usec_t span, char *buf, size_t size);
 /* "1.5M"; powers of 1024. */

@@ -2,13 +2,14 @@
 
 /* Text and tables: what people see must be aligned, and must not be able to move their cursor. */
 
+#include "base/str.h"
 #include "base/test.h"
 #include "cli/table.h"
 
 static char *sanitized(const char *s, size_t n, unsigned flags) {
         Buf b = BUF_INIT(1 << 16);
 
-        text_sanitize(s, n, flags, &b);
+        (void) str_put_clean(&b, s, n, flags);
         return buf_take(&b, NULL);
 }
 
@@ -31,20 +32,20 @@ static void test_width_counts_columns_not_bytes(void **state) {
 static void test_escape_sequences_are_shown_and_not_sent(void **state) {
         assert_sanitized("a\x1b]0;title\x07", 0, "a\\x1b]0;title\\x07");
         assert_sanitized("\x1b[31mred\x1b[0m", 0, "\\x1b[31mred\\x1b[0m");
-        assert_sanitized("\xc2\x9b", 0, "\\x9b");
+        assert_sanitized("\xc2\x9b", 0, "\\xc2\\x9b");
         assert_sanitized("\x7f", 0, "\\x7f");
         assert_sanitized("a\0b", 0, "a\\x00b");
 }
 
 static void test_colours_stay_only_where_they_are_wanted(void **state) {
-        assert_sanitized("\x1b[1;31mred\x1b[0m", TEXT_COLOUR, "\x1b[1;31mred\x1b[0m");
-        assert_sanitized("\x1b[2J", TEXT_COLOUR, "\\x1b[2J");
-        assert_sanitized("\x1b[", TEXT_COLOUR, "\\x1b[");
+        assert_sanitized("\x1b[1;31mred\x1b[0m", STR_CLEAN_COLOUR, "\x1b[1;31mred\x1b[0m");
+        assert_sanitized("\x1b[2J", STR_CLEAN_COLOUR, "\\x1b[2J");
+        assert_sanitized("\x1b[", STR_CLEAN_COLOUR, "\\x1b[");
 }
 
 static void test_newlines_and_tabs_stay_only_in_lines(void **state) {
         assert_sanitized("a\n\tb", 0, "a\\x0a b");
-        assert_sanitized("a\n\tb\r", TEXT_LINES, "a\n\tb\\x0d");
+        assert_sanitized("a\n\tb\r", STR_CLEAN_LINES | STR_CLEAN_TABS, "a\n\tb\\x0d");
 }
 
 static void test_invalid_utf8_and_direction_overrides_are_shown(void **state) {

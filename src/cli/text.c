@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Text on a terminal: how wide it is and what is dangerous in it.
+/* Text on a terminal: how wide it is. What is dangerous in it: base/str-escape.c.
  *
  * Own width tables instead of wcwidth(): that one follows the locale, and in the C locale
  * (services, containers, CI) it knows no character above 127, while our output is UTF-8 everywhere.
  * The ranges are the coarse blocks of Unicode's East Asian Width and of combining marks; a rare
- * character that is wrong by a column shifts the rest of its line and harms nothing.
- *
- * Names and log lines come from agents, so they are hostile until shown otherwise: escape sequences
- * can retitle, recolour and on some terminals type; direction overrides can make a name look like
- * another. */
+ * character that is wrong by a column shifts the rest of its line and harms nothing. */
 
 #include <stdio.h>
 
@@ -32,29 +28,12 @@ static const Range wide[] = {
         { 0xffe0, 0xffe6 },   { 0x1f300, 0x1f64f }, { 0x1f680, 0x1f6ff }, { 0x1f900, 0x1f9ff },
         { 0x20000, 0x3fffd },
 };
-static const Range direction[] = {
-        { 0x202a, 0x202e },
-        { 0x2066, 0x2069 },
-};
 
 static bool is_in(const Range *ranges, size_t n, uint32_t ch) {
         for (size_t i = 0; i < n; i++)
                 if (ch >= ranges[i].first && ch <= ranges[i].last)
                         return true;
         return false;
-}
-
-size_t text_decode(const char *s, size_t n, uint32_t *ret) {
-        uint8_t first = (uint8_t) s[0];
-        size_t length = first < 0x80 ? 1 : first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-
-        if (length > n || !utf8_is_valid(s, length))
-                return 0;
-        uint32_t ch = length == 1 ? first : first & (0xffU >> (length + 1));
-        for (size_t i = 1; i < length; i++)
-                ch = ch << 6 | ((uint8_t) s[i] & 0x3fU);
-        *ret = ch;
-        return length;
 }
 
 static size_t width_of(uint32_t ch) {
@@ -68,7 +47,7 @@ size_t text_prefix(const char *s, size_t width, size_t *ret_width) {
 
         while (at < n) {
                 uint32_t ch = 0;
-                size_t step = text_decode(s + at, n - at, &ch), w = width_of(ch);
+                size_t step = utf8_decode(s + at, n - at, &ch), w = width_of(ch);
 
                 if (w > width - used)
                         break;
@@ -96,47 +75,6 @@ size_t text_cut(const char *s, size_t width, Buf *out) {
                 return used;
         (void) buf_puts(out, "…");
         return used + 1;
-}
-
-/* Length of a colour sequence ESC [ digits and semicolons m, or 0. */
-static size_t colour_length(const char *s, size_t n) {
-        if (n < 3 || s[0] != '\x1b' || s[1] != '[')
-                return 0;
-        for (size_t i = 2; i < n && i < 32; i++) {
-                if (s[i] == 'm')
-                        return i + 1;
-                if ((s[i] < '0' || s[i] > '9') && s[i] != ';' && s[i] != ':')
-                        return 0;
-        }
-        return 0;
-}
-
-static bool is_control(uint32_t ch) {
-        return ch < 0x20 || (ch >= 0x7f && ch < 0xa0);
-}
-
-void text_sanitize(const char *s, size_t n, unsigned flags, Buf *out) {
-        size_t step;
-
-        for (; n > 0; s += step, n -= step) {
-                uint32_t ch = 0;
-                size_t colour = flags & TEXT_COLOUR ? colour_length(s, n) : 0;
-
-                step = colour ? colour : text_decode(s, n, &ch);
-                if (colour || (flags & TEXT_LINES && (*s == '\n' || *s == '\t')))
-                        (void) buf_append(out, s, step);
-                else if (step == 0) {
-                        step = 1;
-                        (void) buf_printf(out, "\\x%02x", (unsigned) (uint8_t) *s);
-                } else if (ch == '\t')
-                        (void) buf_putc(out, ' ');
-                else if (is_control(ch))
-                        (void) buf_printf(out, "\\x%02x", ch);
-                else if (is_in(direction, ELEMENTSOF(direction), ch))
-                        (void) buf_printf(out, "\\u%04x", ch);
-                else
-                        (void) buf_append(out, s, step);
-        }
 }
 
 char *text_span(usec_t span, char *buf, size_t size) {

@@ -293,7 +293,7 @@ void top_rows_sort(TopRows *t, TopSort sort, const char *filter) {
 static char *safe_text(Cli *c, const char *text) {
         Buf b = BUF_INIT(TEXT_BYTES);
 
-        text_sanitize(text, strnlen(text, 2 * MESSAGE_BYTES), 0, &b);
+        (void) str_put_clean(&b, text, strnlen(text, 2 * MESSAGE_BYTES), 0);
         return cli_take(c, &b);
 }
 

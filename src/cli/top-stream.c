@@ -86,7 +86,7 @@ static void add_line(Top *t, const char *text, size_t n) {
         Buf line = BUF_INIT(8 * LINE_BYTES);
         char **place = &t->lines[t->n_lines++ % TOP_LINES_MAX];
 
-        text_sanitize(text, MIN(n, LINE_BYTES), 0, &line);
+        (void) str_put_clean(&line, text, MIN(n, LINE_BYTES), 0);
         if (buf_append(&line, "", 0) < 0)
                 cli_out_of_memory();
         free(*place);

@@ -44,8 +44,8 @@ static void line(Tree *t,
         for (unsigned i = 0; i < column; i++)
                 (void) buf_puts(&b, "│ ");
         left = left > begin + 8 ? left - begin : 8;
-        text_sanitize(text, strlen(text), 0, &safe);
-        text_sanitize(more, strlen(more), 0, &rest);
+        (void) str_put_clean(&safe, text, strlen(text), 0);
+        (void) str_put_clean(&rest, more, strlen(more), 0);
         size_t used = text_cut(safe.data ? safe.data : "", left, &cut);
         const char *shown = cut.data ? cut.data : "";
         (void) buf_printf(&b, "%s %s", cli_paint(t->cli, colour, sign),

@@ -126,7 +126,7 @@ void cli_print_value(Cli *c, JsonSpan v) {
         _cleanup_buf_ Buf safe = BUF_INIT(VALUE_MAX);
         const char *text = cli_value(c, v);
         if (c->terminal) {
-                text_sanitize(text, strlen(text), TEXT_LINES, &safe);
+                (void) str_put_clean(&safe, text, strlen(text), STR_CLEAN_LINES | STR_CLEAN_TABS);
                 text = safe.data ? safe.data : "";
         }
         (void) puts(text);

@@ -339,21 +339,9 @@ int http_client_stream(HttpClient *c,
 }
 
 char *http_url_escape(const char *s) {
-        static const char plain[] =
-                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~";
-        char *escaped = malloc(3 * strlen(s) + 1), *p = escaped;
+        _cleanup_buf_ Buf b = BUF_INIT(SIZE_MAX);
 
-        if (!escaped)
-                return NULL;
-        for (; *s; s++) {
-                if (strchr(plain, *s))
-                        *p++ = *s;
-                else {
-                        *p++ = '%';
-                        hex_encode(s, 1, p);
-                        p += 2;
-                }
-        }
-        *p = '\0';
-        return escaped;
+        (void) buf_puts(&b, "");
+        (void) str_put_percent(&b, s, uri_is_unreserved);
+        return buf_take(&b, NULL);
 }

@@ -123,14 +123,15 @@ static bool needs_line(const WorkspaceList *l, const Usual *usual, size_t i) {
         return false;
 }
 
+/* A line's end and '%' itself are all that reading it back needs; the rest is for whoever looks at it. */
+static bool is_plain(char c) {
+        return (uint8_t) c >= 0x20 && c != 0x7f && c != '%';
+}
+
 static void write_path(Buf *out, const char *path) {
         if (path[0] == '\0')
                 path = ".";
-        for (const char *p = path; *p != '\0'; p++)
-                if ((uint8_t) *p < 0x20 || *p == 0x7f || *p == '%')
-                        (void) buf_printf(out, "%%%02X", (unsigned) (uint8_t) *p);
-                else
-                        (void) buf_putc(out, *p);
+        (void) str_put_percent(out, path, is_plain);
         (void) buf_putc(out, '\n');
 }
 
