@@ -4,12 +4,12 @@
  * of /proc or of the agents' common cgroup: the answer costs the same with ten sessions and with a
  * hundred thousand, and no label names a session. */
 
-#include <dirent.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "api/handlers.h"
+#include "base/fs.h"
 #include "base/proc.h"
 #include "base/str.h"
 
@@ -149,12 +149,11 @@ static double open_fds(void) {
 
         if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)
                 return (double) st.st_size;
-        DIR *d = opendir("/proc/self/fd");
+        _cleanup_(dir_closep) DIR *d = opendir("/proc/self/fd");
         if (!d)
                 return 0;
         while (readdir(d))
                 n++;
-        (void) closedir(d);
         return n > 3 ? n - 3 : 0; /* . and .. and itself */
 }
 

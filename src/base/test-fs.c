@@ -16,13 +16,12 @@ static void put_file(const char *folder, const char *name, const char *text) {
 }
 
 static size_t count_entries(const char *folder) {
-        DIR *dir = opendir(folder);
+        _cleanup_(dir_closep) DIR *dir = opendir(folder);
         size_t n = 0;
 
         assert_non_null(dir);
         while (readdir(dir))
                 n++;
-        closedir(dir);
         return n - 2;
 }
 

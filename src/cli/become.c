@@ -98,7 +98,7 @@ static void keep_file(const Cli *c) {
 
 static bool is_empty(int fd) {
         int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *d = own < 0 ? NULL : fdopendir(own);
+        _cleanup_(dir_closep) DIR *d = own < 0 ? NULL : fdopendir(own);
         const struct dirent *e;
         bool empty = true;
 
@@ -109,7 +109,6 @@ static bool is_empty(int fd) {
         while (empty && (e = readdir(d)))
                 empty = streq(e->d_name, ".") || streq(e->d_name, "..") ||
                         streq(e->d_name, "lost+found");
-        (void) closedir(d);
         return empty;
 }
 

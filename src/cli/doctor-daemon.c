@@ -197,21 +197,19 @@ static bool has_socket(const char *pid, uint64_t inode) {
 
         (void) snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
         (void) snprintf(wanted, sizeof(wanted), "socket:[%llu]", (unsigned long long) inode);
-        DIR *dir = opendir(path);
+        _cleanup_(dir_closep) DIR *dir = opendir(path);
         for (struct dirent *e; dir && !found && (e = readdir(dir));) {
                 ssize_t n = readlinkat(dirfd(dir), e->d_name, target, sizeof(target) - 1);
                 target[n > 0 ? n : 0] = '\0';
                 found = streq(target, wanted);
         }
-        if (dir)
-                (void) closedir(dir);
         return found;
 }
 
 /* "python3 (pid 17)", or that it is not to be seen. */
 static char *owner_of(Cli *c, uint64_t inode) {
         char *found = NULL;
-        DIR *dir = opendir("/proc");
+        _cleanup_(dir_closep) DIR *dir = opendir("/proc");
 
         for (struct dirent *e; dir && !found && (e = readdir(dir));) {
                 _cleanup_free_ char *comm = NULL, *path = NULL;
@@ -223,8 +221,6 @@ static char *owner_of(Cli *c, uint64_t inode) {
                         comm[strcspn(comm, "\n")] = '\0';
                 found = cli_text(c, "%s (pid %s)", comm ?: "a process", e->d_name);
         }
-        if (dir)
-                (void) closedir(dir);
         return found ?: cli_text(c, "a process of another user");
 }
 

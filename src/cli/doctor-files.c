@@ -151,12 +151,10 @@ static bool is_dead_socket(const char *name) {
 
 static size_t count_names(const char *path, bool (*claim)(const char *name)) {
         size_t n = 0;
-        DIR *dir = opendir(path);
+        _cleanup_(dir_closep) DIR *dir = opendir(path);
 
         for (struct dirent *e; dir && (e = readdir(dir));)
                 n += e->d_name[0] != '.' && claim(e->d_name);
-        if (dir)
-                (void) closedir(dir);
         return n;
 }
 

@@ -67,7 +67,7 @@ static void visit_children_of_task(Walk *w, pid_t pid, const char *task) {
 
 static void visit_children(Walk *w, pid_t pid) {
         char path[64];
-        DIR *dir;
+        _cleanup_(dir_closep) DIR *dir = NULL;
 
         (void) snprintf(path, sizeof(path), "/proc/%d/task", (int) pid);
         dir = opendir(path);
@@ -76,7 +76,6 @@ static void visit_children(Walk *w, pid_t pid) {
         for (struct dirent *e = readdir(dir); e; e = readdir(dir))
                 if (e->d_name[0] != '.')
                         visit_children_of_task(w, pid, e->d_name);
-        (void) closedir(dir);
 }
 
 unsigned exec_signal_descendants(int signo) {

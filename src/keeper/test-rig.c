@@ -263,13 +263,12 @@ int64_t number_after(const char *text, const char *word) {
 }
 
 size_t count_names(const char *path) {
-        DIR *dir = opendir(path);
+        _cleanup_(dir_closep) DIR *dir = opendir(path);
         size_t n = 0;
 
         assert_non_null(dir);
         while (readdir(dir))
                 n++;
-        (void) closedir(dir);
         return n;
 }
 

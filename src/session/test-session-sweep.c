@@ -243,11 +243,10 @@ static unsigned files_in(const Fixture *f) {
                 struct stat st;
                 if (stat(dir, &st) < 0)
                         continue;
-                DIR *d = opendir(dir);
+                _cleanup_(dir_closep) DIR *d = opendir(dir);
                 assert_non_null(d);
                 for (const struct dirent *e; (e = readdir(d));)
                         n += e->d_name[0] != '.';
-                (void) closedir(d);
         }
         return n;
 }

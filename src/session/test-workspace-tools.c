@@ -219,13 +219,12 @@ char *describe(const char *folder) {
 }
 
 unsigned count_names(const char *folder) {
-        DIR *dir = opendir(folder);
+        _cleanup_(dir_closep) DIR *dir = opendir(folder);
         unsigned n = 0;
 
         assert_non_null(dir);
         while (readdir(dir))
                 n++;
-        (void) closedir(dir);
         return n - 2;
 }
 

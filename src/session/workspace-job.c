@@ -73,7 +73,7 @@ static int add_living(const uint8_t tree[static WORKSPACE_TREE_SIZE], void *list
 
 /* What an unfinished restore needs is named in its note only. */
 static int check_notes(const WorkspaceJob *j) {
-        DIR *dir = opendir(j->manager->dir);
+        _cleanup_(dir_closep) DIR *dir = opendir(j->manager->dir);
         int r = 0;
 
         if (!dir)
@@ -81,7 +81,6 @@ static int check_notes(const WorkspaceJob *j) {
         for (const struct dirent *e; r == 0 && (e = readdir(dir));)
                 if (str_startswith(e->d_name, WORKSPACE_INTENT_PREFIX))
                         r = -EBUSY;
-        (void) closedir(dir);
         return r;
 }
 

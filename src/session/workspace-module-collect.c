@@ -162,7 +162,7 @@ static int sweep_packs(Collector *c) {
 /* The loose objects whose ids begin with the two digits. */
 static int sweep_loose(Collector *c, const char *digits) {
         _cleanup_free_ char *path = path_join(c->store->object_dir, digits);
-        DIR *dir = path ? opendir(path) : NULL;
+        _cleanup_(dir_closep) DIR *dir = path ? opendir(path) : NULL;
         char hex[GIT_OID_HEXSZ + 1];
         git_oid oid;
 
@@ -180,7 +180,6 @@ static int sweep_loose(Collector *c, const char *digits) {
                 if (unlinkat(dirfd(dir), e->d_name, 0) == 0)
                         c->n_removed++;
         }
-        (void) closedir(dir);
         return 0;
 }
 

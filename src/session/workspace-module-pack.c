@@ -108,7 +108,7 @@ static int note_pack(PackList *l, int dir_fd, const char *name) {
 }
 
 int store_list_packs(const char *folder, PackList *ret) {
-        DIR *dir = opendir(folder);
+        _cleanup_(dir_closep) DIR *dir = opendir(folder);
         int r = 0;
 
         if (!dir)
@@ -117,20 +117,18 @@ int store_list_packs(const char *folder, PackList *ret) {
                 remove_if_left_behind(dirfd(dir), e->d_name);
                 r = note_pack(ret, dirfd(dir), e->d_name);
         }
-        (void) closedir(dir);
         return r;
 }
 
 /* libgit2's names for loose objects that were being written. */
 static void remove_loose_leftovers(const char *folder) {
-        DIR *dir = opendir(folder);
+        _cleanup_(dir_closep) DIR *dir = opendir(folder);
 
         if (!dir)
                 return;
         for (const struct dirent *e; (e = readdir(dir));)
                 if (str_startswith(e->d_name, "tmp_object_git2_"))
                         (void) unlinkat(dirfd(dir), e->d_name, 0);
-        (void) closedir(dir);
 }
 
 static int compare_size(const void *a, const void *b) {

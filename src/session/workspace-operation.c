@@ -305,7 +305,7 @@ static int add_root(WorkspaceList *l, int root_fd) {
 
 static int check_empty(int root_fd) {
         int fd = openat(root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        _cleanup_(dir_closep) DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
         unsigned n = 0;
 
         if (!dir) {
@@ -315,7 +315,6 @@ static int check_empty(int root_fd) {
         }
         while (n <= 2 && readdir(dir))
                 n++;
-        (void) closedir(dir);
         return n > 2 ? -ENOTEMPTY : 0;
 }
 

@@ -63,7 +63,7 @@ int workspace_recover(WorkspaceManager *m,
                       void *userdata,
                       unsigned *ret_n) {
         Recovery x = { m, is_pending, userdata };
-        DIR *dir = opendir(m->dir);
+        _cleanup_(dir_closep) DIR *dir = opendir(m->dir);
         unsigned n = 0;
         int error = 0;
 
@@ -79,7 +79,6 @@ int workspace_recover(WorkspaceManager *m,
                 if (r < 0 && error == 0)
                         error = r;
         }
-        (void) closedir(dir);
         *ret_n = n;
         return error;
 }

@@ -273,7 +273,7 @@ static int scan_folder(Scan *s, const Pending *p) {
         Place at = { .pending = p, .path = &path, .ignore = p->ignore };
 
         at.fd = workspace_cursor_enter(&s->cursor, e->path);
-        DIR *dir = at.fd >= 0 ? open_dir(at.fd) : NULL;
+        _cleanup_(dir_closep) DIR *dir = at.fd >= 0 ? open_dir(at.fd) : NULL;
         if (!dir) {
                 int r = at.fd < 0 ? at.fd : errno_neg();
                 if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || p->depth == 0)
@@ -292,7 +292,6 @@ static int scan_folder(Scan *s, const Pending *p) {
                 r = read_ignore(s, at.fd, e->path, &at.ignore);
         if (r >= 0)
                 r = read_names(s, &at, dir);
-        (void) closedir(dir);
         return r;
 }
 

@@ -37,14 +37,13 @@ static bool is_abandoned(int dir_fd, const char *name) {
 }
 
 static void remove_abandoned(const char *parent) {
-        DIR *dir = opendir(parent);
+        _cleanup_(dir_closep) DIR *dir = opendir(parent);
 
         if (!dir)
                 return;
         for (struct dirent *e; (e = readdir(dir));)
                 if (str_startswith(e->d_name, FOLDER_PREFIX) && is_abandoned(dirfd(dir), e->d_name))
                         (void) fs_remove_tree(dirfd(dir), e->d_name);
-        (void) closedir(dir);
 }
 
 int store_ram_folder(char **ret) {

@@ -187,7 +187,7 @@ Cgroups *cgroups_free(Cgroups *c) {
 }
 
 int cgroups_enumerate(const Cgroups *c, int (*fn)(uint64_t run, void *userdata), void *userdata) {
-        DIR *d = opendir(c->path);
+        _cleanup_(dir_closep) DIR *d = opendir(c->path);
         int r = 0;
 
         if (!d)
@@ -198,7 +198,6 @@ int cgroups_enumerate(const Cgroups *c, int (*fn)(uint64_t run, void *userdata),
                 if (id && id_parse(id, &run) == 0 && run != 0)
                         r = fn(run, userdata);
         }
-        (void) closedir(d);
         return r;
 }
 

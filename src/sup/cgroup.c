@@ -109,7 +109,7 @@ int cgroup_kill(const char *path) {
 
 /* Calls fn for each folder right below; a negative result ends the walk. */
 static int each_child(const char *path, int (*fn)(const char *child, void *userdata), void *userdata) {
-        DIR *d = opendir(path);
+        _cleanup_(dir_closep) DIR *d = opendir(path);
         int r = 0;
 
         if (!d)
@@ -120,7 +120,6 @@ static int each_child(const char *path, int (*fn)(const char *child, void *userd
                 _cleanup_free_ char *child = path_join(path, e->d_name);
                 r = child ? fn(child, userdata) : -ENOMEM;
         }
-        (void) closedir(d);
         return r;
 }
 

@@ -132,7 +132,7 @@ static int add_run(SupLog *l, const char *name) {
 }
 
 static int list_runs(SupLog *l) {
-        DIR *d = opendir(l->folder);
+        _cleanup_(dir_closep) DIR *d = opendir(l->folder);
         int r = 0;
 
         l->n_runs = 0;
@@ -140,7 +140,6 @@ static int list_runs(SupLog *l) {
                 return errno == ENOENT ? 0 : errno_neg();
         for (struct dirent *e; r >= 0 && (e = readdir(d));)
                 r = add_run(l, e->d_name);
-        (void) closedir(d);
         if (l->n_runs > 1)
                 qsort(l->runs, l->n_runs, sizeof(*l->runs), compare_runs);
         return r;

@@ -57,7 +57,7 @@ int proc_name(pid_t pid, char *buf, size_t size) {
 }
 
 int proc_each(int (*fn)(pid_t pid, void *userdata), void *userdata) {
-        DIR *d = opendir("/proc");
+        _cleanup_(dir_closep) DIR *d = opendir("/proc");
         int r = 0;
 
         if (!d)
@@ -67,7 +67,6 @@ int proc_each(int (*fn)(pid_t pid, void *userdata), void *userdata) {
                 if (isdigit((unsigned char) e->d_name[0]) && str_to_u64(e->d_name, &pid) == 0)
                         r = fn((pid_t) pid, userdata);
         }
-        (void) closedir(d);
         return r;
 }
 

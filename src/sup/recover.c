@@ -299,7 +299,7 @@ static int end_stale_cgroup(uint64_t run, void *userdata) {
 
 static void remove_stale_folders(SupManager *m) {
         _cleanup_free_ char *path = path_join(m->runtime_dir, "runs");
-        DIR *d = path ? opendir(path) : NULL;
+        _cleanup_(dir_closep) DIR *d = path ? opendir(path) : NULL;
 
         if (!d)
                 return;
@@ -308,7 +308,6 @@ static void remove_stale_folders(SupManager *m) {
                 if (id_parse(e->d_name, &run) == 0 && !map_get(m->runs, run))
                         (void) fs_remove_tree(dirfd(d), e->d_name);
         }
-        (void) closedir(d);
 }
 
 void recover_all(SupManager *m) {
