@@ -21,8 +21,8 @@ enum {
         STR_CLEAN_TABS = 1 << 1,   /* tabs stay; else they become spaces */
         STR_CLEAN_COLOUR = 1 << 2, /* colour sequences (SGR) stay */
 };
-/* Appends text that is safe on a terminal: control characters and invalid UTF-8 as \xHH for each byte, what
- * reverses the direction of writing as \uHHHH. True: a colour sequence went through. */
+/* Appends text that is safe on a terminal: control characters and invalid UTF-8 as \xHH for each
+ * byte, what reverses the direction of writing as \uHHHH. True: a colour sequence went through. */
 bool str_put_clean(Buf *out, const char *s, size_t n, unsigned flags);
 char *str_printf(const char *format, ...) _printf_(1, 2);
 /* Whole-string numbers: -EINVAL if not one, -ERANGE if too large. */
