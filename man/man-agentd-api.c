@@ -4,7 +4,8 @@
  * those that the daemon routes and validates by and that /openapi.json is made of. */
 
 #include "base/str.h"
-#include "contract/contract.h"
+#include "contract/inputs.h"
+#include "contract/unit-keys.h"
 #include "man/scdoc.h"
 
 #define TABLES_MAX 256
@@ -66,6 +67,26 @@ static void print_field(const FieldDef *f, bool is_output) {
                 sc_sentence(f->doc, 1);
         else
                 (void) fputs("As named.", stdout);
+        if (f->fallback) {
+                (void) fputs(" Default: ", stdout);
+                sc_text(f->fallback, 0);
+                (void) putchar('.');
+        }
+        (void) fputs("\n\n", stdout);
+}
+
+/* An agent's keys are no rows of a table of fields. */
+static void print_key(const UnitKey *k) {
+        sc_bold(k->api_name);
+        (void) fputs(" (", stdout);
+        sc_text(k->values ? k->values : unit_key_type_to_string(k->type), 0);
+        (void) fputs(")\n\t", stdout);
+        sc_sentence(k->doc, 1);
+        if (k->fallback) {
+                (void) fputs(" Default: ", stdout);
+                sc_text(k->fallback, 0);
+                (void) putchar('.');
+        }
         (void) fputs("\n\n", stdout);
 }
 
@@ -107,6 +128,9 @@ static void print_object(const FieldTable *t) {
         }
         for (size_t i = 0; i < t->n_fields; i++)
                 print_field(&t->fields[i], true);
+        for (size_t i = 0; t == &input_agent && i < n_unit_keys; i++)
+                if (unit_keys[i].built)
+                        print_key(&unit_keys[i]);
 }
 
 /* Every object that an answer has, once. */
@@ -129,8 +153,9 @@ static const char head[] =
         "# DESCRIPTION\n\n"
         "HTTP with JSON in UTF-8, at port 8721 and at the unix socket _agentd.sock_ in the runtime folder. "
         "_GET /openapi.json_ describes the same routes for programs.\n\n"
-        "An id is 16 hex digits. A time is RFC 3339 in UTC with microseconds and Z. Unknown members of requests are "
-        "ignored. JSON values that clients store come back as they were written.\n\n"
+        "An id is 16 hex digits. A time is RFC 3339 in UTC with microseconds and Z. Unknown members of a request's body are "
+        "refused, but for those that the original has (a new session, resume, checkpoint, memory of a session), which ignore "
+        "them. JSON values that clients store come back as they were written.\n\n"
         "# WHO GETS IN\n\n"
         "Through the socket and, as configured, from this machine the daemon's own user; everybody else with "
         "_Authorization: Bearer TOKEN_ (*agentd token create*). Access, as it stands at each route, is: public "

@@ -149,6 +149,8 @@ int api_identify(Api *a, HttpRequest *req, ApiCaller *ret, ErrorId *ret_error);
 int api_parse(ApiCall *c, FieldErrors *e);
 /* Adds what the route's table cannot say. */
 int api_check(ApiCall *c, FieldErrors *e);
+/* The text as a JSON string in the arena, as it is shown in a fault; null if there is no room. */
+JsonSpan api_quoted(ApiCall *c, const char *s);
 /* A public id in text, or 0. */
 uint64_t api_id(FieldStr s);
 /* "all" (SIZE_MAX) or a number, or fallback if absent; -EINVAL. */
@@ -251,6 +253,8 @@ void api_pull_wake(ApiPull *p);
 void api_etag_session(const SessionInfo *i, char ret[static ETAG_SIZE]);
 void api_etag_checkpoint(const CheckpointInfo *i, char ret[static ETAG_SIZE]);
 void api_etag_version(uint64_t version, char ret[static ETAG_SIZE]);
+/* The same in the call's arena, for a message. */
+const char *api_etag_text(ApiCall *c, uint64_t version);
 /* Sets the ETag. True: the client has that one, and 304 was answered. */
 bool api_not_modified(ApiCall *c, const char *etag);
 /* False: the request is meant for another state, and 412 was answered. */

@@ -59,8 +59,7 @@ bool api_label_matches(JsonSpan labels, const char *label) {
 
 /* ---- faults ---- */
 
-/* The text as it is shown in a fault. */
-static JsonSpan quoted(ApiCall *c, const char *s) {
+JsonSpan api_quoted(ApiCall *c, const char *s) {
         _cleanup_buf_ Buf b = BUF_INIT(65536);
         JsonWriter w = JSON_WRITER(&b);
 
@@ -78,8 +77,8 @@ static void reject(ApiCall *c,
                    const char *field,
                    FieldStr value,
                    const char *why) {
-        field_errors_add(e, "value_error", place, field, value.s ? quoted(c, value.s) : JSON_NULL,
-                         "Value error, %s", why);
+        field_errors_add(e, "value_error", place, field,
+                         value.s ? api_quoted(c, value.s) : JSON_NULL, "Value error, %s", why);
 }
 
 static bool has_fault(const FieldErrors *e, const char *field) {
@@ -118,7 +117,7 @@ static int check_session_create(ApiCall *c, FieldErrors *e) {
         const InputSessionCreate *in = c->in;
 
         if (in->unit.s)
-                field_errors_add(e, "not_built", "body", "unit", quoted(c, in->unit.s),
+                field_errors_add(e, "not_built", "body", "unit", api_quoted(c, in->unit.s),
                                  "Unit files are not built in this version; use agent");
         else if (!in->model.s && !in->agent.p && !has_fault(e, "model") && !has_fault(e, "agent") &&
                  !has_fault(e, NULL))
@@ -248,6 +247,25 @@ static int check_token_create(ApiCall *c, FieldErrors *e) {
         return 0;
 }
 
+static int check_variable_put(ApiCall *c, FieldErrors *e) {
+        const InputVariable *in = c->in;
+
+        if (in->if_none_match.s && !streq(in->if_none_match.s, "*"))
+                reject(c, e, "header", "If-None-Match", in->if_none_match,
+                       "of a write it can be * only; If-Match takes an ETag");
+        return 0;
+}
+
+static int check_events(ApiCall *c, FieldErrors *e) {
+        const InputEvents *in = c->in;
+
+        if (in->last_event_id.s && !api_id(in->last_event_id) &&
+            !streq(in->last_event_id.s, "0000000000000000"))
+                reject(c, e, "header", "Last-Event-ID", in->last_event_id,
+                       "expected the id of an event, 16 hex digits");
+        return 0;
+}
+
 typedef int (*CheckFunction)(ApiCall *c, FieldErrors *e);
 
 static const CheckFunction checks[_ROUTE_MAX] = {
@@ -259,11 +277,14 @@ static const CheckFunction checks[_ROUTE_MAX] = {
         [ROUTE_SESSION_KILL] = check_session_kill,
         [ROUTE_SESSION_FORK] = check_session_fork,
         [ROUTE_SESSION_RESTORE] = check_session_restore,
+        [ROUTE_VARIABLE_PUT] = check_variable_put,
         [ROUTE_CHECKPOINT_STATE] = check_checkpoint_state,
         [ROUTE_MEMORY_GET] = check_memory_get,
         [ROUTE_MEMORY_SET] = check_memory_set,
         [ROUTE_NAMESPACE_MEMORY_GET] = check_namespace_memory_get,
         [ROUTE_NAMESPACE_MEMORY_SET] = check_namespace_memory_set,
+        [ROUTE_EVENTS] = check_events,
+        [ROUTE_SESSION_EVENTS] = check_events,
         [ROUTE_TOKEN_CREATE] = check_token_create,
 };
 

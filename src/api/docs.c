@@ -12,7 +12,9 @@
 #include <stdio.h>
 
 #include "api/api-internal.h"
+#include "api/openapi-parts.h"
 #include "base/str.h"
+#include "contract/unit-keys.h"
 
 static const char style[] =
 #include "api/docs.css.inc"
@@ -82,7 +84,27 @@ static void write_field(Buf *b, const FieldDef *f, const char *place, bool is_re
                 put_text(b, f->values);
                 (void) buf_puts(b, "</code>");
         }
+        if (f->fallback)
+                put(b, f->doc || f->values ? "; default <code>" : "default <code>", f->fallback,
+                    "</code>");
         (void) buf_puts(b, "</td></tr>\n");
+}
+
+/* What can be said of an agent. */
+static void write_keys(Buf *b, const char *name) {
+        for (size_t i = 0; i < n_unit_keys; i++) {
+                const UnitKey *k = &unit_keys[i];
+                if (!k->built)
+                        continue;
+                put(b, "<tr><td><code>", name, ".");
+                put(b, "", k->api_name, "</code></td><td>");
+                put(b, "", k->values ? k->values : unit_key_type_to_string(k->type),
+                    "</td><td>body</td><td>");
+                put_text(b, k->doc);
+                if (k->fallback)
+                        put(b, "; default <code>", k->fallback, "</code>");
+                (void) buf_puts(b, "</td></tr>\n");
+        }
 }
 
 static void write_input(Buf *b, const Route *r) {
@@ -99,6 +121,8 @@ static void write_input(Buf *b, const Route *r) {
         for (size_t i = 0; i < r->in->n_fields; i++) {
                 const FieldDef *f = &r->in->fields[i];
                 write_field(b, f, places[f->place], f->flags & FIELD_REQUIRED);
+                if (f->ref == &input_agent)
+                        write_keys(b, f->name);
         }
         (void) buf_puts(b, "</table>\n");
 }
@@ -233,6 +257,8 @@ static void write_route(Buf *b, const Route *r) {
                 put(b, ". Takes <code>", streq(r->method, "GET") ? "If-None-Match" : "If-Match",
                     "</code>");
         (void) buf_puts(b, ".</p>\n");
+        if (openapi_note(r->id))
+                put(b, "<p>", openapi_note(r->id), "</p>\n");
         write_example(b, r);
         write_input(b, r);
         write_output(b, r);

@@ -86,6 +86,8 @@ static const Holes holes[_ERROR_MAX] = {
         [ERROR_POINT_NOT_FOUND] = HOLES_SESSION_SUBJECT,
         [ERROR_RUN_NOT_FOUND] = HOLES_SUBJECT_SESSION,
         [ERROR_VARIABLE_NOT_FOUND] = HOLES_SUBJECT_SESSION,
+        [ERROR_VARIABLE_EXISTS] = HOLES_SUBJECT_SESSION,
+        [ERROR_VERSION_CONFLICT] = HOLES_SESSION_SUBJECT,
         [ERROR_MEMORY_NOT_FOUND] = HOLES_SUBJECT,
         [ERROR_MEMORY_VERSION] = HOLES_SUBJECT,
         [ERROR_NAMESPACE_NOT_FOUND] = HOLES_SUBJECT,
@@ -155,6 +157,8 @@ static void fail_condition(ApiCall *c, SessionCondition r) {
                 id = ERROR_SESSION_LIMIT;
         if (r == SESSION_E_NOT_DURABLE)
                 c->subject = session_files_error(c->api->sessions);
+        if (r == SESSION_E_CONFLICT && s)
+                c->subject = api_etag_text(c, session_info(s)->vars);
         if (r == SESSION_E_WRONG_STATE && s)
                 c->subject = session_info(s)->substate == SUBSTATE_ARCHIVED
                                      ? "archived"

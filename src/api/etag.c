@@ -65,6 +65,14 @@ void api_etag_version(uint64_t version, char ret[static ETAG_SIZE]) {
         (void) snprintf(ret, ETAG_SIZE, "\"%s\"", id_format(version, id));
 }
 
+const char *api_etag_text(ApiCall *c, uint64_t version) {
+        char *etag = field_arena_alloc(c->arena, ETAG_SIZE);
+
+        if (etag)
+                api_etag_version(version, etag);
+        return etag ? etag : "another";
+}
+
 /* Is the tag in a list of them? Weak ones count only where that is allowed. */
 static bool is_in(const char *list, const char *etag, bool weak) {
         size_t n = strlen(etag);

@@ -228,8 +228,9 @@ static void reply_stream(ApiCall *c, uint64_t namespace_id, uint64_t after) {
 
 /* Behind which event: the browser's header, else the parameter, else fallback. */
 static uint64_t position(const InputEvents *in, uint64_t fallback) {
-        if (in->last_event_id.s && api_id(in->last_event_id))
-                return api_id(in->last_event_id);
+        if (in->last_event_id.s)
+                return api_id(
+                        in->last_event_id); /* check.c has seen to it that it is one, or all zeros */
         return in->after.set ? in->after.v : fallback;
 }
 

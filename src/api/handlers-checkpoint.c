@@ -135,18 +135,29 @@ void api_run_get(ApiCall *c) {
                 api_fail(c, ERROR_RUN_NOT_FOUND);
 }
 
+typedef struct Shown {
+        JsonWriter w;
+        char etag[ETAG_SIZE];
+} Shown;
+
 static int write_checkpoint(const CheckpointInfo *i, void *userdata) {
-        view_checkpoint(userdata, i);
+        Shown *shown = userdata;
+
+        view_checkpoint(&shown->w, i);
+        api_etag_checkpoint(i, shown->etag);
         return 0;
 }
 
 void api_reply_checkpoint(ApiCall *c, Session *s, uint64_t id) {
         Buf body = BUF_INIT(API_REPLY_MAX);
-        JsonWriter w = JSON_WRITER(&body);
-        int r = s && id ? session_checkpoint_get(s, id, write_checkpoint, &w)
+        Shown shown = { .w = JSON_WRITER(&body) };
+        int r = s && id ? session_checkpoint_get(s, id, write_checkpoint, &shown)
                         : SESSION_E_NO_CHECKPOINT;
 
         if (r == 0) {
+                if (c->route->id !=
+                    ROUTE_CHECKPOINT_GET) /* that one has compared it, and sent it with that */
+                        http_reply_header(c->req, "ETag", shown.etag);
                 api_reply(c, &body);
                 return;
         }
@@ -186,7 +197,8 @@ void api_checkpoint_create(ApiCall *c) {
         const InputCheckpointCreate *in = c->in;
 
         api_submitted(c, session_checkpoint(c->session, c->caller.run, CHECKPOINT_MANUAL,
-                                            in->label.s, on_checkpoint, c));
+                                            in->label.s ? in->label.s : in->body_label.s,
+                                            on_checkpoint, c));
 }
 
 /* -ESTALE: it was there when the request came, and deleted or changed by another one before this

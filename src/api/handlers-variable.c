@@ -6,6 +6,12 @@
 #include "api/handlers.h"
 #include "base/str.h"
 
+/* Says what the version is now. */
+static void fail_version(ApiCall *c) {
+        c->subject = api_etag_text(c, session_info(c->session)->vars);
+        api_fail(c, ERROR_VERSION_CONFLICT);
+}
+
 /* If-Match as a version in *ret; 0: any. False: it does not match, or is none of ours, and that was answered. */
 static bool parse_if_match(ApiCall *c, FieldStr header, uint64_t *ret) {
         const char *s = header.s;
@@ -26,8 +32,26 @@ static bool parse_if_match(ApiCall *c, FieldStr header, uint64_t *ret) {
         bool matches =
                 *ret != 0 || (streq(id, "0000000000000000") && session_info(c->session)->vars == 0);
         if (!matches)
-                api_fail(c, ERROR_VERSION_CONFLICT);
+                fail_version(c);
         return matches;
+}
+
+/* If-None-Match: *, which is all that a write can mean. False: it is there, and that was answered. */
+static bool check_is_new(ApiCall *c) {
+        const InputVariable *in = c->in;
+        Buf value = BUF_INIT(API_REPLY_MAX);
+
+        if (!in->if_none_match.s)
+                return true;
+        int r = session_var(c->api->sessions, session_info(c->session)->vars, in->name.s, &value);
+        buf_done(&value);
+        if (r == -ENOENT)
+                return true;
+        if (r < 0)
+                api_fail_result(c, r);
+        else
+                api_fail(c, ERROR_VARIABLE_EXISTS);
+        return false;
 }
 
 void api_variable_list(ApiCall *c) {
@@ -105,7 +129,7 @@ static void change(ApiCall *c, JsonSpan value) {
         uint64_t version;
 
         c->subject = in->name.s;
-        if (!parse_if_match(c, in->if_match, &version))
+        if (!check_is_new(c) || !parse_if_match(c, in->if_match, &version))
                 return;
         int r = session_var_set(c->session, c->caller.run, in->name.s, value, version, on_changed, c);
         if (r == -ENOENT)

@@ -6,6 +6,7 @@
  * size whatever an agent prints. */
 
 #include "api/handlers.h"
+#include "base/id.h"
 #include "base/str.h"
 
 #define LOGS_MAGIC   0x4c4f4753U
@@ -181,7 +182,9 @@ static void fail_open(ApiCall *c, int r) {
                 api_fail_result(c, r);
                 return;
         }
-        field_errors_add(&e, "value_error", "query", "cursor", JSON_NULL,
+        const char *text = in->last_event_id.s ? in->last_event_id.s : in->cursor.s;
+        field_errors_add(&e, "value_error", in->last_event_id.s ? "header" : "query",
+                         in->last_event_id.s ? "Last-Event-ID" : "cursor", api_quoted(c, text),
                          "Value error, this is no cursor of a log");
         api_fail_validation(c, &e);
 }
@@ -192,11 +195,37 @@ static int start_following(ApiCall *c, LogStream *l) {
         return r < 0 ? r : sup_log_follow(l->log, c->api->event, on_more, l);
 }
 
+static int write_session(const RunInfo *run, void *userdata) {
+        *(uint64_t *) userdata = run->session;
+        return 0;
+}
+
+/* False: there is no such run of this session, and that was answered. */
+static bool check_run(ApiCall *c) {
+        const InputLogs *in = c->in;
+        uint64_t session = 0;
+
+        if (!in->run.set)
+                return true;
+        int r = session_run_get(c->api->sessions, in->run.v, write_session, &session);
+        if (r >= 0 && session == c->session_id)
+                return true;
+        char *id = field_arena_alloc(c->arena, ID_STRING_SIZE);
+        c->subject = id ? id_format(in->run.v, id) : NULL;
+        if (r < 0 && r != -ENOENT)
+                api_fail_result(c, r);
+        else
+                api_fail(c, ERROR_RUN_NOT_FOUND);
+        return false;
+}
+
 void api_logs(ApiCall *c) {
         const InputLogs *in = c->in;
         SupLogOptions options = log_options(in);
-        LogStream *l = calloc(1, sizeof(*l));
 
+        if (!check_run(c))
+                return;
+        LogStream *l = calloc(1, sizeof(*l));
         if (!l) {
                 api_fail_result(c, -ENOMEM);
                 return;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "api/api-internal.h"
+#include "api/openapi-parts.h"
 #include "base/str.h"
 
 #define TABLES_MAX 96
@@ -190,6 +191,7 @@ static void write_success(JsonWriter *w, const Route *route) {
         json_w_key(w, status);
         json_w_object_begin(w);
         json_w_kv_string(w, "description", route->summary);
+        openapi_write_headers(w, route);
         write_success_content(w, route);
         json_w_object_end(w);
         if (route->flags & ROUTE_PAGE) {
@@ -246,6 +248,7 @@ static void write_failure(JsonWriter *w, const Route *route, unsigned status) {
         json_w_key(w, key);
         json_w_object_begin(w);
         json_w_kv_string(w, "description", codes.data);
+        openapi_write_error_headers(w, status);
         json_w_key(w, "content");
         json_w_object_begin(w);
         content_begin(w, "application/json");
@@ -277,6 +280,12 @@ static void write_operation(JsonWriter *w, const Route *route) {
         json_w_object_begin(w);
         json_w_kv_string(w, "operationId", route->name);
         json_w_kv_string(w, "summary", route->summary);
+        if (openapi_note(route->id))
+                json_w_kv_string(w, "description", openapi_note(route->id));
+        json_w_key(w, "tags");
+        json_w_array_begin(w);
+        json_w_string(w, openapi_tag(route->path));
+        json_w_array_end(w);
         if (route->verb)
                 json_w_kv_string(w, "x-cli-verb", route->verb);
         json_w_kv_string(w, "x-access", route_access_to_string(route->access));
@@ -361,7 +370,10 @@ static void write_components(JsonWriter *w) {
         for (size_t i = 0; i < all.n; i++)
                 if (all.items[i]->name) {
                         json_w_key(w, all.items[i]->name);
-                        field_schema_write(all.items[i], all.is_output[i], w);
+                        if (all.items[i] == &input_agent)
+                                openapi_write_agent(w);
+                        else
+                                field_schema_write(all.items[i], all.is_output[i], w);
                 }
         json_w_object_end(w);
         json_w_key(w, "securitySchemes");
@@ -369,7 +381,7 @@ static void write_components(JsonWriter *w) {
                 w,
                 JSON_LITERAL(
                         "{\"token\":{\"type\":\"http\",\"scheme\":\"bearer\",\"description\":\"A token made by "
-                        "`agentd token create`. The daemon's own user on its machine needs none.\"}}"));
+                        "POST /tokens or `agentd token create`. The daemon's own user on its machine needs none.\"}}"));
         json_w_object_end(w);
 }
 
@@ -378,19 +390,12 @@ int openapi_write(Buf *out) {
 
         json_w_object_begin(&w);
         json_w_kv_string(&w, "openapi", "3.1.0");
-        json_w_key(&w, "info");
-        json_w_object_begin(&w);
-        json_w_kv_string(&w, "title", "agentd");
-        json_w_kv_string(&w, "version", AGENTD_VERSION);
-        json_w_kv_string(
-                &w, "description",
-                "Supervises AI agents, keeps their sessions, brings them back to any earlier point. Times are "
-                "RFC 3339 in UTC; ids are 16 hex digits and ascend with time.");
-        json_w_object_end(&w);
+        openapi_write_head(&w);
         json_w_key(&w, "security");
         json_w_raw(&w, JSON_LITERAL("[{},{\"token\":[]}]"));
         write_paths(&w);
         write_components(&w);
+        openapi_write_words(&w);
         json_w_object_end(&w);
         return buf_error(out);
 }

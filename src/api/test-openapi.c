@@ -88,10 +88,43 @@ static void test_openapi_refers_only_to_what_it_has(void **state) {
         assert_true(n > 100);
 }
 
+/* The schema's enum, joined by | as the tables have it. */
+static void assert_enum(JsonSpan document, const char *schema, const char *member, const char *expected) {
+        _cleanup_buf_ Buf words = BUF_INIT(GOLDEN_MAX);
+        JsonSpan word, of = json_get(json_get(json_get(document, "components"), "schemas"), schema);
+        JsonIter it = json_iter(json_get(json_get(json_get(of, "properties"), member), "enum"));
+
+        while (json_next(&it, NULL, &word))
+                if (json_is(word, JSON_KIND_STRING))
+                        (void) buf_printf(&words, "%s%.*s", words.len ? "|" : "", (int) word.n - 2,
+                                          word.p + 1);
+        assert_string_equal(words.data, expected);
+}
+
+#define WORDS(buf, max, to_string)           \
+        for (unsigned i = 0; i < (max); i++) \
+        (void) buf_printf(&(buf), "%s%s", i ? "|" : "", to_string((__typeof__(max)) i))
+
+static void test_openapi_has_every_word_of_a_reply(void **state) {
+        _cleanup_buf_ Buf text = BUF_INIT(GOLDEN_MAX), substates = BUF_INIT(4096),
+                          results = BUF_INIT(4096), kinds = BUF_INIT(4096);
+        JsonSpan document;
+
+        assert_int_equal(openapi_write(&text), 0);
+        assert_int_equal(json_check(text.data, text.len, JSON_DEPTH_MAX, &document, NULL), 0);
+        WORDS(substates, _SUBSTATE_MAX, session_substate_to_string);
+        assert_enum(document, "SessionState", "substate", substates.data);
+        WORDS(results, _SUP_RESULT_MAX, sup_result_to_string);
+        assert_enum(document, "Run", "result", results.data);
+        WORDS(kinds, _CHECKPOINT_KIND_MAX, checkpoint_kind_to_string);
+        assert_enum(document, "Checkpoint", "kind", kinds.data);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_openapi_is_the_golden_copy),
                 cmocka_unit_test(test_openapi_is_json_and_has_every_route),
+                cmocka_unit_test(test_openapi_has_every_word_of_a_reply),
                 cmocka_unit_test(test_openapi_refers_only_to_what_it_has),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

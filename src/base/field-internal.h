@@ -26,19 +26,31 @@ typedef struct FieldParse {
         FieldErrors *errors;
         const char *place;
         unsigned n_errors; /* counted beyond FIELD_ERRORS_MAX too */
-        bool nested;       /* inside an element of a FIELD_ARRAY */
+        bool nested;       /* inside an element of a FIELD_ARRAY: */
+        const char *list;  /* its name */
+        unsigned element;  /* and which, from 1 */
 } FieldParse;
 
 #define FIELD_MSG_UNICODE \
         "Input should be a valid string, unable to parse raw data as a unicode string"
 #define FIELD_MSG_INT_SIZE "Unable to parse input string as an integer, exceeded maximum size"
 
+/* Counts an error; of which element it is, if there was room for it behind the n that there were. */
+static inline void field_count_error(FieldParse *p, size_t n) {
+        if (p->list && p->errors->n > n) {
+                p->errors->items[n].list = p->list;
+                p->errors->items[n].element = p->element;
+        }
+        p->n_errors++;
+}
+
 /* Reports an error; the value is 0, for `return FIELD_REJECT(…)`: a wrong input is no failure of
  * ours. */
 #define FIELD_REJECT(p, f, input, type, ...)                                                        \
         ({                                                                                          \
+                size_t n_errors_ = (p)->errors->n;                                                  \
                 field_errors_add((p)->errors, (type), (p)->place, (f)->name, (input), __VA_ARGS__); \
-                (p)->n_errors++;                                                                    \
+                field_count_error((p), n_errors_);                                                  \
                 0;                                                                                  \
         })
 

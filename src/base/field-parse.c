@@ -14,6 +14,9 @@
  * cost no memory. */
 
 #include "base/field-internal.h"
+#include "base/str.h"
+
+#define FIELD_ROWS_MAX 32 /* whose names are looked at for the one that may have been meant */
 
 /* ---- values kept as written ---- */
 
@@ -61,13 +64,17 @@ static bool check_strings(FieldParse *p, const FieldDef *f, JsonSpan container) 
         bool is_list = json_is(container, JSON_KIND_ARRAY);
         unsigned before = p->n_errors;
         JsonIter it = json_iter(container);
-        JsonSpan v;
+        JsonSpan key, v;
 
-        for (unsigned i = 1; p->errors->n < FIELD_ERRORS_MAX && json_next(&it, NULL, &v); i++) {
+        for (unsigned i = 1; p->errors->n < FIELD_ERRORS_MAX && json_next(&it, &key, &v); i++) {
                 if (json_is(v, JSON_KIND_STRING))
                         continue;
                 (void) FIELD_REJECT(p, f, v, "string_type", "Input should be a valid string");
-                p->errors->items[p->errors->n - 1].element = is_list ? i : 0;
+                FieldError *error = &p->errors->items[p->errors->n - 1];
+                if (is_list)
+                        error->element = i;
+                else
+                        error->member = key;
         }
         return p->n_errors == before;
 }
@@ -90,6 +97,14 @@ static int take_string_map(FieldParse *p, const FieldDef *f, JsonSpan v) {
 
 static int parse_object(FieldParse *p, const FieldTable *t, JsonSpan object, JsonSpan *found);
 
+static void refuse_element(FieldParse *element, JsonSpan v) {
+        size_t n = element->errors->n;
+
+        field_errors_add(element->errors, "dict_type", element->place, NULL, v,
+                         "Input should be a valid dictionary");
+        field_count_error(element, n);
+}
+
 /* Every element is an object that fits the rows of `ref`. */
 static int check_elements(FieldParse *p, const FieldDef *f, JsonSpan array) {
         FieldParse element = *p;
@@ -103,9 +118,10 @@ static int check_elements(FieldParse *p, const FieldDef *f, JsonSpan array) {
         element.out = NULL;
         element.nested = true;
         while (r == 0 && element.errors->n < FIELD_ERRORS_MAX && json_next(&it, NULL, &v)) {
+                element.list = f->name;
+                element.element++;
                 if (!json_is(v, JSON_KIND_OBJECT))
-                        r = FIELD_REJECT(&element, f, v, "dict_type",
-                                         "Input should be a valid dictionary");
+                        refuse_element(&element, v);
                 else if (!p->nested)
                         r = parse_object(&element, f->ref, v, found);
         }
@@ -154,33 +170,59 @@ static int take_member(FieldParse *p, const FieldDef *f, JsonSpan v, JsonSpan ob
         return take_functions[f->type] ? take_functions[f->type](p, f, v) : 0;
 }
 
+/* A member that no row has, with the row that may have been meant. */
+static int refuse_member(FieldParse *p, const FieldTable *t, JsonSpan key, JsonSpan value) {
+        const char *names[FIELD_ROWS_MAX], *near;
+        _cleanup_free_ char *word = NULL;
+        size_t n = 0, n_errors = p->errors->n;
+
+        if (json_string_dup(key, &word, NULL) == -ENOMEM)
+                return -ENOMEM;
+        for (size_t i = 0; i < t->n_fields && n < ELEMENTSOF(names); i++)
+                if (t->fields[i].place == FIELD_BODY)
+                        names[n++] = t->fields[i].name;
+        near = word ? str_nearest(word, names, n) : NULL;
+        field_errors_add(p->errors, "extra_forbidden", p->place, NULL, value,
+                         near ? "Extra inputs are not permitted; did you mean '%s'?"
+                              : "Extra inputs are not permitted%s",
+                         near ? near : "");
+        if (p->errors->n > n_errors)
+                p->errors->items[n_errors].member = key;
+        field_count_error(p, n_errors);
+        return 0;
+}
+
 /* Notes the last member of each row's name. */
-static void find_members(const FieldTable *t, JsonSpan object, JsonSpan *found) {
+static int find_members(FieldParse *p, const FieldTable *t, JsonSpan object, JsonSpan *found) {
         JsonIter it = json_iter(object);
         JsonSpan key, value;
+        int r = 0;
 
         for (size_t i = 0; i < t->n_fields; i++)
                 found[i] = (JsonSpan){};
-        while (json_next(&it, &key, &value))
-                for (size_t i = 0; i < t->n_fields; i++)
-                        if (t->fields[i].place == FIELD_BODY &&
-                            json_string_equals(key, t->fields[i].name)) {
-                                found[i] = value;
-                                break;
-                        }
+        while (r == 0 && json_next(&it, &key, &value)) {
+                size_t i = 0;
+                while (i < t->n_fields && (t->fields[i].place != FIELD_BODY ||
+                                           !json_string_equals(key, t->fields[i].name)))
+                        i++;
+                if (i < t->n_fields)
+                        found[i] = value;
+                else if (t->is_strict && p->errors->n < FIELD_ERRORS_MAX)
+                        r = refuse_member(p, t, key, value);
+        }
+        return r;
 }
 
 /* found has room for a span per row. */
 static int parse_object(FieldParse *p, const FieldTable *t, JsonSpan object, JsonSpan *found) {
-        find_members(t, object, found);
-        for (size_t i = 0; i < t->n_fields; i++) {
+        int r = find_members(p, t, object, found);
+
+        for (size_t i = 0; r >= 0 && i < t->n_fields; i++) {
                 if (t->fields[i].place != FIELD_BODY)
                         continue;
-                int r = take_member(p, &t->fields[i], found[i], object);
-                if (r < 0)
-                        return r;
+                r = take_member(p, &t->fields[i], found[i], object);
         }
-        return 0;
+        return r;
 }
 
 int field_parse_body(const FieldTable *t, JsonSpan body, void *out, FieldArena *arena, FieldErrors *e) {

@@ -118,7 +118,10 @@ int field_take_time_text(FieldParse *p, const FieldDef *f, JsonSpan input, const
 
         if (strlen(s) != n || clock_parse_rfc3339(s, &t) < 0)
                 return FIELD_REJECT(p, f, input, "datetime_parsing",
-                                    "Input should be a valid datetime, expected RFC 3339");
+                                    "Input should be a valid datetime, expected RFC 3339%s",
+                                    f->place == FIELD_QUERY && strchr(s, ' ')
+                                            ? "; a + in a URL is written %2B"
+                                            : "");
         FieldStr *to = field_target(p, f);
         if (to)
                 *to = (FieldStr){ s, n };

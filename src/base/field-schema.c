@@ -110,7 +110,11 @@ static void write_array(JsonWriter *w, const FieldDef *f, bool is_output) {
         write_limits(w, f, "minItems", "maxItems");
 }
 
-static void write_object(JsonWriter *w, const FieldDef *f) {
+static void write_object(JsonWriter *w, const FieldDef *f, bool is_output) {
+        if (f->ref) {
+                write_one_ref(w, f, is_output);
+                return;
+        }
         write_type(w, f, "object");
         if (f->type == FIELD_STRING_MAP) {
                 json_w_key(w, "additionalProperties");
@@ -121,7 +125,7 @@ static void write_object(JsonWriter *w, const FieldDef *f) {
         write_limits(w, f, "minProperties", "maxProperties");
 }
 
-static void write_content(JsonWriter *w, const FieldDef *f) {
+static void write_content(JsonWriter *w, const FieldDef *f, bool is_output) {
         json_w_key(w, "type");
         json_w_array_begin(w);
         json_w_string(w, "string");
@@ -129,6 +133,12 @@ static void write_content(JsonWriter *w, const FieldDef *f) {
         if (f->flags & FIELD_NULLABLE)
                 json_w_string(w, "null");
         json_w_array_end(w);
+        if (f->ref) {
+                json_w_key(w, "items");
+                json_w_object_begin(w);
+                write_table(w, f->ref, is_output);
+                json_w_object_end(w);
+        }
 }
 
 static void write_value_members(const FieldDef *f, bool is_output, JsonWriter *w) {
@@ -140,11 +150,11 @@ static void write_value_members(const FieldDef *f, bool is_output, JsonWriter *w
         case FIELD_JSON:
                 break;
         case FIELD_CONTENT:
-                write_content(w, f);
+                write_content(w, f, is_output);
                 break;
         case FIELD_OBJECT:
         case FIELD_STRING_MAP:
-                write_object(w, f);
+                write_object(w, f, is_output);
                 break;
         case FIELD_STRINGS:
                 if (f->place != FIELD_BODY)
@@ -184,6 +194,10 @@ static void write_value_members(const FieldDef *f, bool is_output, JsonWriter *w
 void field_schema_write_value(const FieldDef *f, bool is_output, JsonWriter *w) {
         json_w_object_begin(w);
         write_value_members(f, is_output, w);
+        if (f->pattern)
+                json_w_kv_string(w, "pattern", f->pattern);
+        if (f->fallback)
+                json_w_kv_raw(w, "default", (JsonSpan){ f->fallback, strlen(f->fallback) });
         if (f->doc)
                 json_w_kv_string(w, "description", f->doc);
         json_w_object_end(w);
@@ -226,6 +240,14 @@ static void write_object_members(const FieldTable *t, bool is_output, JsonWriter
         }
         json_w_object_end(w);
         write_required(t, is_output, w);
+        if (t->is_strict)
+                json_w_kv_bool(w, "additionalProperties", false);
+        if (t->example) {
+                json_w_key(w, "examples");
+                json_w_array_begin(w);
+                json_w_raw(w, (JsonSpan){ t->example, strlen(t->example) });
+                json_w_array_end(w);
+        }
 }
 
 /* NOLINTEND(misc-no-recursion) */

@@ -107,18 +107,31 @@ void field_errors_add(FieldErrors *e,
         va_end(ap);
 }
 
+/* a.b: two parts. */
+static void write_path(const char *path, JsonWriter *w) {
+        for (const char *dot; (dot = strchr(path, '.')); path = dot + 1)
+                json_w_string_n(w, path, (size_t) (dot - path));
+        json_w_string(w, path);
+}
+
 static void write_loc(const FieldError *e, JsonWriter *w) {
         uint64_t offset;
 
         json_w_key(w, "loc");
         json_w_array_begin(w);
         json_w_string(w, e->place);
+        if (e->list) {
+                json_w_string(w, e->list);
+                json_w_uint(w, e->element - 1);
+        }
         if (e->field && streq(e->type, "json_invalid") && str_to_u64(e->field, &offset) == 0)
                 json_w_uint(w, offset);
         else if (e->field)
-                json_w_string(w, e->field);
-        if (e->element > 0)
+                write_path(e->field, w);
+        if (e->element > 0 && !e->list)
                 json_w_uint(w, e->element - 1);
+        if (e->member.p)
+                json_w_raw(w, e->member);
         json_w_array_end(w);
 }
 

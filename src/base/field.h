@@ -76,9 +76,12 @@ typedef struct FieldDef {
         int64_t min, max;      /* both 0: no limit; max < min: only a minimum. Items for STRINGS,
                                 * ARRAY, STRING_MAP, OBJECT; max bytes of text for JSON, CONTENT */
         size_t offset;         /* into the input struct; unused on output */
-        const FieldTable *ref; /* FIELD_REF, FIELD_REFS, FIELD_ARRAY */
+        const FieldTable *ref; /* FIELD_REF, FIELD_REFS, FIELD_ARRAY; of the schema only:
+                                * FIELD_OBJECT, FIELD_CONTENT (of the array's elements) */
         const char *values;    /* FIELD_STRING: the allowed words, separated by '|', or NULL */
-        const char *doc;       /* one phrase for people */
+        const char *pattern; /* FIELD_STRING: of the schema only; a check of the route enforces it */
+        const char *fallback; /* what absence means, as JSON text, for the schema only; or NULL */
+        const char *doc;      /* one phrase for people */
 } FieldDef;
 
 struct FieldTable {
@@ -86,17 +89,22 @@ struct FieldTable {
         const FieldDef *fields;
         size_t n_fields;
         const char *doc;
+        const char *example; /* JSON text of one that is valid, or NULL */
+        bool is_strict;      /* a body's members without a row are faults; else they are ignored */
 };
 
-/* One validation error; loc is ["body"|"query"|"path", field], with the index behind it
- * if an element of a list of strings is wrong (or ["body", offset] for syntax). */
+/* One validation error; loc is [place, field], a field a.b being two parts of it. Behind it stands the
+ * index of a wrong element of a list, or the name of a wrong member of an object; in front of a field
+ * of an object in a list its list and index: ["body", "tool_calls", 0, "name"]. Syntax: ["body", offset]. */
 typedef struct FieldError {
         const char *type; /* pydantic's: missing, string_type, int_parsing, list_type, json_invalid,
                              … */
         const char *place;
         const char *field; /* NULL: the whole place. For json_invalid: the offset in decimal digits,
                             * sent as a number. Not copied */
-        unsigned element;  /* which of a list's elements, from 1; 0: not one of them */
+        const char *list;  /* NULL, or whose element's field it is; not copied */
+        unsigned element; /* which of the list's, or else of the field's, elements, from 1; 0: none */
+        JsonSpan member; /* the name of a member of the field (or place), a string token; may be absent */
         char msg[160];
         JsonSpan input; /* may be absent; then null is sent */
 } FieldError;
@@ -126,8 +134,8 @@ void field_errors_add(FieldErrors *e,
                       ...) _printf_(6, 7);
 
 /* Fills `out` from a body (checked JSON; absent span or null = no body: every required body field
- * is then "missing"). Unknown members are ignored. 0, or the number of errors added (> 0), or
- * -ENOMEM. */
+ * is then "missing"). Unknown members are ignored unless the table is strict. 0, or the number of
+ * errors added (> 0), or -ENOMEM. */
 int field_parse_body(const FieldTable *t, JsonSpan body, void *out, FieldArena *arena, FieldErrors *e);
 
 /* One path, query or header value, already percent-decoded, for the row: STRING, STRINGS, TIME,

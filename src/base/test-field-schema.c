@@ -43,6 +43,28 @@ static void test_scalars_have_type_format_and_limits(void **state) {
                      "{\"type\":\"string\",\"enum\":[\"a\",\"b\"]}");
 }
 
+static void test_defaults_patterns_and_examples_are_shown(void **state) {
+        static const FieldTable strict = {
+                .fields = inner_fields, .n_fields = 1, .example = "{\"x\":1}", .is_strict = true
+        };
+        _cleanup_buf_ Buf b = BUF_INIT(10000);
+        JsonWriter w = JSON_WRITER(&b);
+
+        assert_value(
+                (FieldDef){ .type = FIELD_STRING, .pattern = "^a$", .fallback = "\"a\"", .doc = "b" },
+                "{\"type\":\"string\",\"pattern\":\"^a$\",\"default\":\"a\",\"description\":\"b\"}");
+        assert_value((FieldDef){ .type = FIELD_OBJECT, .ref = &point },
+                     "{\"$ref\":\"#/components/schemas/Point\"}");
+        assert_value(
+                (FieldDef){ .type = FIELD_CONTENT, .ref = &point },
+                "{\"type\":[\"string\",\"array\"],\"items\":{\"$ref\":\"#/components/schemas/Point\"}}");
+        field_schema_write(&strict, true, &w);
+        assert_string_equal(
+                b.data,
+                "{\"type\":\"object\",\"properties\":{\"x\":{\"type\":\"integer\"}},\"required\":[\"x\"],"
+                "\"additionalProperties\":false,\"examples\":[{\"x\":1}]}");
+}
+
 static void test_nullable_is_a_type_list_or_any_of(void **state) {
         assert_value((FieldDef){ .type = FIELD_TIME, .flags = FIELD_NULLABLE },
                      "{\"type\":[\"string\",\"null\"],\"format\":\"date-time\"}");
@@ -95,6 +117,7 @@ static void test_input_schemas_have_body_rows_only(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_scalars_have_type_format_and_limits),
+                cmocka_unit_test(test_defaults_patterns_and_examples_are_shown),
                 cmocka_unit_test(test_nullable_is_a_type_list_or_any_of),
                 cmocka_unit_test(test_containers_describe_their_elements),
                 cmocka_unit_test(test_anonymous_tables_are_written_in_place),

@@ -288,8 +288,28 @@ static void test_objects_in_arrays_are_checked_against_their_rows(void **state) 
                 parse(f, "{\"name\":\"n\",\"things\":[{\"kind\":\"k\"},{\"size\":\"x\"},7]}"), 3);
         assert_error(f, 0, "missing", "kind", "Field required");
         assert_error(f, 1, "int_type", "size", "Input should be a valid integer");
-        assert_error(f, 2, "dict_type", "things", "Input should be a valid dictionary");
+        assert_error(f, 2, "dict_type", NULL, "Input should be a valid dictionary");
         assert_null(f->in.things.p);
+}
+
+static const FieldTable strict = {
+        .name = "Strict",
+        .fields = fields,
+        .n_fields = ELEMENTSOF(fields),
+        .is_strict = true,
+};
+
+static void test_a_strict_table_refuses_members_that_no_row_has(void **state) {
+        Fixture *f = *state;
+        JsonSpan body = JSON_LITERAL("{\"name\":\"n\",\"cuont\":1,\"query\":\"x\",\"zzzzzz\":[2]}");
+
+        assert_int_equal(field_parse_body(&strict, body, &f->in, f->arena, &f->errors), 3);
+        assert_error(f, 0, "extra_forbidden", NULL,
+                     "Extra inputs are not permitted; did you mean 'count'?");
+        assert_span(f->errors.items[0].member, "\"cuont\"");
+        assert_error(f, 1, "extra_forbidden", NULL, "Extra inputs are not permitted");
+        assert_error(f, 2, "extra_forbidden", NULL, "Extra inputs are not permitted");
+        assert_span(f->errors.items[2].input, "[2]");
 }
 
 static void test_notes_of_one_element_do_not_reach_the_next(void **state) {
@@ -404,6 +424,29 @@ static void test_errors_are_written_in_fastapis_shape(void **state) {
                                        "\"msg\":\"JSON decode error\",\"input\":null}]");
 }
 
+static void test_errors_say_where_in_a_list_or_object(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(parse(f, "{\"name\":\"n\",\"things\":[{\"kind\":\"k\"},{\"size\":2},7]}"),
+                         2);
+        assert_errors_json(&f->errors,
+                           "[{\"type\":\"missing\",\"loc\":[\"body\",\"things\",1,\"kind\"],"
+                           "\"msg\":\"Field required\",\"input\":{\"size\":2}},"
+                           "{\"type\":\"dict_type\",\"loc\":[\"body\",\"things\",2],"
+                           "\"msg\":\"Input should be a valid dictionary\",\"input\":7}]");
+        assert_int_equal(parse(f, "{\"name\":\"n\",\"strings\":[\"a\",2],\"labels\":{\"a.b\":1}}"),
+                         2);
+        assert_errors_json(&f->errors,
+                           "[{\"type\":\"string_type\",\"loc\":[\"body\",\"strings\",1],"
+                           "\"msg\":\"Input should be a valid string\",\"input\":2},"
+                           "{\"type\":\"string_type\",\"loc\":[\"body\",\"labels\",\"a.b\"],"
+                           "\"msg\":\"Input should be a valid string\",\"input\":1}]");
+        f->errors.n = 0;
+        field_errors_add(&f->errors, "missing", "body", "agent.exec", JSON_NULL, "Field required");
+        assert_errors_json(&f->errors, "[{\"type\":\"missing\",\"loc\":[\"body\",\"agent\",\"exec\"],"
+                                       "\"msg\":\"Field required\",\"input\":null}]");
+}
+
 static void test_long_inputs_are_not_sent_back(void **state) {
         Fixture *f = *state;
         char body[1300] = "{\"word\":\"";
@@ -452,6 +495,8 @@ int main(void) {
                 TEST(test_integers_are_taken_from_whole_numbers_only),
                 TEST(test_elements_are_checked_one_by_one),
                 TEST(test_objects_in_arrays_are_checked_against_their_rows),
+                TEST(test_a_strict_table_refuses_members_that_no_row_has),
+                TEST(test_errors_say_where_in_a_list_or_object),
                 TEST(test_notes_of_one_element_do_not_reach_the_next),
                 TEST(test_errors_come_in_table_order_and_are_bounded),
                 TEST(test_texts_fill_the_struct),

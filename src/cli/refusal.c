@@ -56,16 +56,19 @@ static char *validation_text(Cli *c, JsonSpan detail) {
         JsonSpan item;
 
         while (json_next(&it, NULL, &item)) {
-                JsonSpan part, last = {};
+                JsonSpan part;
                 JsonSpan loc = json_is(item, JSON_KIND_OBJECT) ? json_get(item, "loc") : (JsonSpan){};
 
+                (void) buf_puts(&b, b.len ? ", " : "");
                 if (json_is(loc, JSON_KIND_ARRAY)) {
                         JsonIter parts = json_iter(loc);
-                        while (json_next(&parts, NULL, &part))
-                                last = part;
+                        size_t n = json_count(loc);
+                        for (size_t i = 0; json_next(&parts, NULL, &part); i++)
+                                if (i > 0 || n == 1) /* where it stands is left out */
+                                        (void) buf_printf(&b, "%s%s", cli_value(c, part),
+                                                          i + 1 < n ? "." : ": ");
                 }
-                (void) buf_printf(&b, "%s%s%s%s", b.len ? ", " : "", cli_value(c, last),
-                                  last.p ? ": " : "", cli_member(c, item, "msg"));
+                (void) buf_puts(&b, cli_member(c, item, "msg"));
         }
         return cli_take(c, &b);
 }

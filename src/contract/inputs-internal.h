@@ -6,6 +6,7 @@
 
 #include <stddef.h>
 
+#include "contract/examples.h"
 #include "contract/inputs.h"
 
 #define BODY(S, m, t, ...) \
@@ -26,17 +27,24 @@
 #define OUT(n, t, fl, ...) \
         { .name = (n), .type = (t), .flags = (fl), __VA_ARGS__ }
 
-#define SESSION_ID(S) PATH(S, id, "the session's id")
-#define LIMIT(S, most)                                      \
-        QUERY(S, limit, FIELD_INT, .min = 1, .max = (most), \
-              .doc = "at most so many; Link rel=next leads on")
+#define SESSION_ID(S) PATH(S, id, "the session's id; GET /sessions?ref= finds it by its name")
+/* Further initialisers: the default, if there is one. */
+#define LIMIT(S, most, ...)                                                                    \
+        QUERY(S, limit, FIELD_INT, .min = 1, .max = (most),                                    \
+              .doc = "at most so many; Link rel=next leads on if there is more" __VA_OPT__(, ) \
+                      __VA_ARGS__)
+#define PAGE_DEFAULT .fallback = "1000"
+/* How many messages an answer carries. */
+#define MESSAGES(S, n, text)                                                                      \
+        QUERY(S, messages, FIELD_STRING, .max = 20, .pattern = "^(all|[0-9]+)$", .fallback = (n), \
+              .doc = (text))
 
 /* Defines the table `var` of the rows var_fields. */
-#define TABLE(var, component, text)                                    \
+#define TABLE(var, component, text, ...)                               \
         const FieldTable var = { .name = (component),                  \
                                  .fields = var##_fields,               \
                                  .n_fields = ELEMENTSOF(var##_fields), \
-                                 .doc = (text) }
+                                 .doc = (text) __VA_OPT__(, ) __VA_ARGS__ }
 
 enum {
         NAME_BYTES_MAX = 256,

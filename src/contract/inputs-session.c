@@ -14,6 +14,13 @@ static const FieldDef input_session_fields[] = {
 };
 TABLE(input_session, NULL, NULL);
 
+/* The members are rows of unit-keys.c; openapi.c writes them. */
+const FieldTable input_agent = {
+        .name = "Agent",
+        .doc = "The program that a session runs, and what happens when it ends: the keys of a unit file in snake_case.",
+        .example = EXAMPLE_AGENT,
+};
+
 static const FieldDef input_session_create_fields[] = {
         BODY(InputSessionCreate,
              name,
@@ -45,14 +52,14 @@ static const FieldDef input_session_create_fields[] = {
              agent,
              FIELD_OBJECT,
              .flags = FIELD_NULLABLE,
-             .doc = "the agent to run, by the keys of a unit file in snake_case (exec, restart, …); absent: a record "
-                    "without a process"),
+             .ref = &input_agent,
+             .doc = "the agent to run; absent: a record without a process"),
         BODY(InputSessionCreate,
              unit,
              FIELD_STRING,
              .flags = FIELD_NULLABLE,
              .max = NAME_BYTES_MAX,
-             .doc = "name of a unit file; not built in this version"),
+             .doc = "name of a unit file; refused, since unit files are not built in this version"),
         BODY(InputSessionCreate,
              labels,
              FIELD_STRING_MAP,
@@ -72,16 +79,25 @@ static const FieldDef input_session_create_fields[] = {
              .min = 1,
              .max = PATH_BYTES_MAX,
              .doc = "absolute path of an existing folder that checkpoints record"),
-        BODY(InputSessionCreate, start, FIELD_BOOL, .flags = FIELD_NULLABLE, .doc = "start it at once"),
+        BODY(InputSessionCreate,
+             start,
+             FIELD_BOOL,
+             .flags = FIELD_NULLABLE,
+             .fallback = "false",
+             .doc = "start it at once"),
         BODY(InputSessionCreate,
              namespace,
              FIELD_STRING,
              .flags = FIELD_NULLABLE,
              .min = 1,
              .max = 64,
-             .doc = "its namespace; default: default"),
+             .fallback = "\"default\"",
+             .doc = "its namespace, of letters, digits and : _ . @ -; it is made if it is not there"),
 };
-TABLE(input_session_create, "SessionCreate", "A new session.");
+TABLE(input_session_create,
+      "SessionCreate",
+      "A new session: a name, and a model or an agent. Members that are not named here are ignored.",
+      .example = EXAMPLE_SESSION_CREATE);
 
 static const FieldDef input_session_list_fields[] = {
         QUERY(InputSessionList,
@@ -107,23 +123,22 @@ static const FieldDef input_session_list_fields[] = {
               .min = 1,
               .max = NAME_BYTES_MAX,
               .doc = "an id, else the sessions of this name, else those whose id begins so; archived ones too"),
-        QUERY(InputSessionList,
-              messages,
-              FIELD_STRING,
-              .max = 20,
-              .doc = "how many of the last messages each item carries: a number or all; default 0"),
+        MESSAGES(InputSessionList,
+                 "\"0\"",
+                 "how many of the last messages each item carries: a number or all"),
         QUERY(InputSessionList, after, FIELD_ID, .doc = "only sessions behind this id"),
-        LIMIT(InputSessionList, LIST_ITEMS_MAX),
+        QUERY(InputSessionList,
+              limit,
+              FIELD_INT,
+              .min = 1,
+              .max = LIST_ITEMS_MAX,
+              .doc = "at most so many, default all; Link rel=next leads on if there is more"),
 };
 TABLE(input_session_list, NULL, NULL);
 
 static const FieldDef input_session_get_fields[] = {
         SESSION_ID(InputSessionGet),
-        QUERY(InputSessionGet,
-              messages,
-              FIELD_STRING,
-              .max = 20,
-              .doc = "how many of the last messages it carries: a number or all; default 50"),
+        MESSAGES(InputSessionGet, "\"50\"", "how many of the last messages it carries: a number or all"),
 };
 TABLE(input_session_get, NULL, NULL);
 
@@ -159,6 +174,7 @@ static const FieldDef input_session_patch_fields[] = {
              agent,
              FIELD_OBJECT,
              .flags = FIELD_NULLABLE,
+             .ref = &input_agent,
              .doc = "the agent to run, whole; takes effect at its next run"),
         BODY(InputSessionPatch,
              labels,
@@ -168,11 +184,19 @@ static const FieldDef input_session_patch_fields[] = {
              .max = LABELS_MAX,
              .doc = "all labels"),
 };
-TABLE(input_session_patch, "SessionPatch", "What is to be changed; absent members stay as they are.");
+TABLE(input_session_patch,
+      "SessionPatch",
+      "What is to be changed; members that are absent or null stay as they are.",
+      .example = EXAMPLE_SESSION_PATCH,
+      .is_strict = true);
 
 static const FieldDef input_session_delete_fields[] = {
         SESSION_ID(InputSessionDelete),
-        QUERY(InputSessionDelete, force, FIELD_BOOL, .doc = "stop it first if it is running"),
+        QUERY(InputSessionDelete,
+              force,
+              FIELD_BOOL,
+              .fallback = "false",
+              .doc = "stop it first if it is running"),
 };
 TABLE(input_session_delete, NULL, NULL);
 
@@ -189,7 +213,10 @@ static const FieldDef input_session_resume_fields[] = {
              .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,
              .doc = "restore this checkpoint first"),
 };
-TABLE(input_session_resume, "SessionResume", "Where to go on from; may be left out.");
+TABLE(input_session_resume,
+      "SessionResume",
+      "Where to go on from; may be left out. Members that are not named here are ignored.",
+      .example = EXAMPLE_SESSION_RESUME);
 
 static const FieldDef input_session_kill_fields[] = {
         SESSION_ID(InputSessionKill),
@@ -199,9 +226,14 @@ static const FieldDef input_session_kill_fields[] = {
              .flags = FIELD_NULLABLE,
              .min = 1,
              .max = 16,
-             .doc = "SIGTERM, TERM or 15; default SIGTERM"),
+             .fallback = "\"SIGTERM\"",
+             .doc = "its name or number as text: \"SIGTERM\", \"TERM\" or \"15\""),
 };
-TABLE(input_session_kill, "SessionKill", "Which signal; may be left out.");
+TABLE(input_session_kill,
+      "SessionKill",
+      "Which signal; may be left out.",
+      .example = EXAMPLE_SESSION_KILL,
+      .is_strict = true);
 
 static const FieldDef input_session_fork_fields[] = {
         SESSION_ID(InputSessionFork),
@@ -230,7 +262,11 @@ static const FieldDef input_session_fork_fields[] = {
              .max = PATH_BYTES_MAX,
              .doc = "absolute path of an empty or new folder for its files"),
 };
-TABLE(input_session_fork, "SessionFork", "Where to fork; nothing: now.");
+TABLE(input_session_fork,
+      "SessionFork",
+      "Where to fork: checkpoint_id or node; neither: now.",
+      .example = EXAMPLE_SESSION_FORK,
+      .is_strict = true);
 
 static const FieldDef input_session_restore_fields[] = {
         SESSION_ID(InputSessionRestore),
@@ -245,4 +281,8 @@ static const FieldDef input_session_restore_fields[] = {
              .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,
              .doc = "to this message"),
 };
-TABLE(input_session_restore, "SessionRestore", "Exactly one of the two.");
+TABLE(input_session_restore,
+      "SessionRestore",
+      "Where to: exactly one of the two.",
+      .example = EXAMPLE_SESSION_RESTORE,
+      .is_strict = true);

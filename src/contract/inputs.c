@@ -29,7 +29,11 @@ static const FieldDef input_message_append_fields[] = {
              .ref = &output_tool_call,
              .doc = "tool calls with their results; kept as written"),
 };
-TABLE(input_message_append, "MessageAppend", "A message.");
+TABLE(input_message_append,
+      "MessageAppend",
+      "A message.",
+      .example = EXAMPLE_MESSAGE_APPEND,
+      .is_strict = true);
 
 static const FieldDef input_message_list_fields[] = {
         SESSION_ID(InputMessageList),
@@ -43,7 +47,8 @@ static const FieldDef input_message_list_fields[] = {
               FIELD_INT,
               .min = 1,
               .max = PAGE_ITEMS_MAX,
-              .doc = "at most so many, default 1000: with after the first ones, else the last ones"),
+              PAGE_DEFAULT,
+              .doc = "at most so many: with after the first ones, and Link rel=next leads on; else the last ones"),
         QUERY(InputMessageList,
               branch,
               FIELD_STRING,
@@ -55,6 +60,7 @@ static const FieldDef input_message_list_fields[] = {
               FIELD_INT,
               .min = 0,
               .max = WAIT_SECONDS_MAX,
+              .fallback = "0",
               .doc = "if there is none, wait so many seconds for one behind after (or behind now)"),
 };
 TABLE(input_message_list, NULL, NULL);
@@ -73,6 +79,10 @@ static const FieldDef input_variable_put_fields[] = {
         SESSION_ID(InputVariable),
         VARIABLE_NAME,
         IF_MATCH,
+        HEADER(InputVariable,
+               if_none_match,
+               "If-None-Match",
+               "*: only if there is no such variable, else 412"),
         BODY(InputVariable,
              value,
              FIELD_JSON,
@@ -93,8 +103,18 @@ TABLE(input_variable_delete, NULL, NULL);
 static const FieldDef input_checkpoint_create_fields[] = {
         SESSION_ID(InputCheckpointCreate),
         QUERY(InputCheckpointCreate, label, FIELD_STRING, .max = NAME_BYTES_MAX, .doc = "for people"),
+        { .name = "label",
+          .type = FIELD_STRING,
+          .place = FIELD_BODY,
+          .flags = FIELD_NULLABLE,
+          .max = NAME_BYTES_MAX,
+          .offset = offsetof(InputCheckpointCreate, body_label),
+          .doc = "for people; that of the query wins" },
 };
-TABLE(input_checkpoint_create, NULL, NULL);
+TABLE(input_checkpoint_create,
+      "CheckpointCreate",
+      "The label; may be left out. Members that are not named here are ignored.",
+      .example = EXAMPLE_CHECKPOINT_CREATE);
 
 static const FieldDef input_checkpoint_fields[] = {
         SESSION_ID(InputCheckpoint),
@@ -113,16 +133,18 @@ static const FieldDef input_checkpoint_patch_fields[] = {
              .doc = "for people"),
         BODY(InputCheckpoint, pinned, FIELD_BOOL, .flags = FIELD_NULLABLE, .doc = "never pruned by age"),
 };
-TABLE(input_checkpoint_patch, "CheckpointPatch", "What is to be changed.");
+TABLE(input_checkpoint_patch,
+      "CheckpointPatch",
+      "What is to be changed; members that are absent or null stay as they are.",
+      .example = EXAMPLE_CHECKPOINT_PATCH,
+      .is_strict = true);
 
 static const FieldDef input_checkpoint_state_fields[] = {
         SESSION_ID(InputCheckpoint),
         CHECKPOINT_ID,
-        QUERY(InputCheckpoint,
-              messages,
-              FIELD_STRING,
-              .max = 20,
-              .doc = "how many of the last messages it carries: a number or all; default all"),
+        MESSAGES(InputCheckpoint,
+                 "\"all\"",
+                 "how many of the last messages it carries: a number or all"),
 };
 TABLE(input_checkpoint_state, NULL, NULL);
 
@@ -135,27 +157,41 @@ static const FieldDef input_diff_fields[] = {
               .min = 1,
               .max = 64,
               .doc = "id of a checkpoint, a branch (its end) or a message; or now"),
-        QUERY(InputDiff, to, FIELD_STRING, .min = 1, .max = 64, .doc = "the same; default: now"),
+        QUERY(InputDiff, to, FIELD_STRING, .min = 1, .max = 64, .fallback = "\"now\"", .doc = "the same"),
         QUERY(InputDiff,
               limit,
               FIELD_INT,
               .min = 1,
               .max = PAGE_ITEMS_MAX,
-              .doc = "at most so many messages and so many files, default 100"),
+              .fallback = "100",
+              .doc = "at most so many messages and so many files"),
         QUERY(InputDiff, after, FIELD_ID, .doc = "only messages behind this one of the list"),
         QUERY(InputDiff,
               files_skip,
               FIELD_INT,
               .min = 0,
               .max = INT64_C(1) << 32,
+              .fallback = "0",
               .doc = "leave out so many files of the list; see next_skip"),
-        QUERY(InputDiff, patch, FIELD_BOOL, .doc = "unified diffs of small text files"),
+        QUERY(InputDiff, patch, FIELD_BOOL, .fallback = "false", .doc = "unified diffs of small text files"),
 };
 TABLE(input_diff, NULL, NULL);
 
+static const FieldDef input_checkpoint_list_fields[] = {
+        SESSION_ID(InputPage),
+        QUERY(InputPage,
+              limit,
+              FIELD_INT,
+              .min = 1,
+              .max = LIST_ITEMS_MAX,
+              .doc = "at most so many, default all; Link rel=next leads on if there is more"),
+        QUERY(InputPage, after, FIELD_ID, .doc = "only those behind this id"),
+};
+TABLE(input_checkpoint_list, NULL, NULL);
+
 static const FieldDef input_page_fields[] = {
         SESSION_ID(InputPage),
-        LIMIT(InputPage, LIST_ITEMS_MAX),
+        LIMIT(InputPage, LIST_ITEMS_MAX, PAGE_DEFAULT),
         QUERY(InputPage, after, FIELD_ID, .doc = "only those behind this id"),
 };
 TABLE(input_page, NULL, NULL);
@@ -174,7 +210,10 @@ static const FieldDef input_logs_fields[] = {
               .min = -1,
               .max = INT64_C(1) << 40,
               .doc = "only the last so many lines, -1: all; default all, with follow 10"),
-        QUERY(InputLogs, since, FIELD_TIME, .doc = "only lines of this time and later"),
+        QUERY(InputLogs,
+              since,
+              FIELD_TIME,
+              .doc = "only lines of this time and later; a + in a URL is written %2B"),
         QUERY(InputLogs, until, FIELD_TIME, .doc = "only lines before this time"),
         QUERY(InputLogs, stream, FIELD_STRING, .values = "stdout|stderr", .doc = "only this stream"),
         QUERY(InputLogs,
@@ -183,25 +222,27 @@ static const FieldDef input_logs_fields[] = {
               .min = 1,
               .max = TEXT_BYTES_MAX,
               .doc = "only lines that contain this text"),
-        QUERY(InputLogs, follow, FIELD_BOOL, .doc = "go on with what comes"),
+        QUERY(InputLogs, follow, FIELD_BOOL, .fallback = "false", .doc = "go on with what comes"),
         QUERY(InputLogs, run, FIELD_ID, .doc = "only this run"),
         QUERY(InputLogs,
               cursor,
               FIELD_STRING,
               .min = 1,
               .max = 128,
-              .doc = "go on right behind this position"),
-        HEADER(InputLogs, last_event_id, "Last-Event-ID", "the same, as browsers send it"),
+              .doc = "go on right behind this position: the id of an event of the text/event-stream"),
+        HEADER(InputLogs, last_event_id, "Last-Event-ID", "the same, as browsers send it; wins"),
 };
 TABLE(input_logs, NULL, NULL);
 
-#define AFTER_EVENT QUERY(InputEvents, after, FIELD_ID, .doc = "only events behind this id")
+#define AFTER_EVENT                         \
+        QUERY(InputEvents, after, FIELD_ID, \
+              .doc = "only events behind this id; absent: a list from the oldest kept on, a stream from now on")
 #define LAST_EVENT_ID \
         HEADER(InputEvents, last_event_id, "Last-Event-ID", "the same, as browsers send it; wins")
 
 static const FieldDef input_events_fields[] = {
         AFTER_EVENT,
-        LIMIT(InputEvents, PAGE_ITEMS_MAX),
+        LIMIT(InputEvents, PAGE_ITEMS_MAX, PAGE_DEFAULT),
         QUERY(InputEvents, namespace, FIELD_STRING, .min = 1, .max = 64, .doc = "only this namespace"),
         LAST_EVENT_ID,
 };
@@ -210,14 +251,14 @@ TABLE(input_events, NULL, NULL);
 static const FieldDef input_session_events_fields[] = {
         SESSION_ID(InputEvents),
         AFTER_EVENT,
-        LIMIT(InputEvents, PAGE_ITEMS_MAX),
+        LIMIT(InputEvents, PAGE_ITEMS_MAX, PAGE_DEFAULT),
         LAST_EVENT_ID,
 };
 TABLE(input_session_events, NULL, NULL);
 
-#define NAMESPACE(S)                                           \
-        QUERY(S, namespace, FIELD_STRING, .min = 1, .max = 64, \
-              .doc = "the namespace; default: default")
+#define NAMESPACE(S)                                                                      \
+        QUERY(S, namespace, FIELD_STRING, .min = 1, .max = 64, .fallback = "\"default\"", \
+              .doc = "the namespace")
 #define KEY_QUERY(fl, text)                                                                  \
         QUERY(InputMemory, key, FIELD_STRING, .flags = (fl), .min = 1, .max = KEY_BYTES_MAX, \
               .doc = (text))
@@ -235,7 +276,7 @@ TABLE(input_session_events, NULL, NULL);
                       .doc = "only keys that begin so"),                       \
                 QUERY(InputMemory, after, FIELD_STRING, .max = KEY_BYTES_MAX,  \
                       .doc = "only keys behind this one"),                     \
-                QUERY(InputMemory, details, FIELD_BOOL,                        \
+                QUERY(InputMemory, details, FIELD_BOOL, .fallback = "false",   \
                       .doc = "all of an entry; entries instead of keys"),      \
                 AS_OF_QUERY, LIMIT(InputMemory, LIST_ITEMS_MAX)
 #define MEMORY_BODY                                                                                 \
@@ -289,7 +330,10 @@ static const FieldDef input_memory_set_fields[] = {
              .values = MEMORY_SCOPES,
              .doc = MEMORY_SCOPE_DOC),
 };
-TABLE(input_memory_set, "MemorySet", "A memory entry.");
+TABLE(input_memory_set,
+      "MemorySet",
+      "A memory entry. Members that are not named here are ignored.",
+      .example = EXAMPLE_MEMORY_SET);
 
 static const FieldDef input_memory_delete_fields[] = {
         SESSION_ID(InputMemory),
@@ -327,7 +371,11 @@ static const FieldDef input_namespace_memory_set_fields[] = {
         NAMESPACE(InputMemory),
         MEMORY_BODY,
 };
-TABLE(input_namespace_memory_set, "NamespaceMemorySet", "A memory entry of a namespace.");
+TABLE(input_namespace_memory_set,
+      "NamespaceMemorySet",
+      "A memory entry of a namespace; its namespace stands in the query.",
+      .example = EXAMPLE_MEMORY_SET,
+      .is_strict = true);
 
 static const FieldDef input_namespace_memory_delete_fields[] = {
         NAMESPACE(InputMemory),
@@ -349,13 +397,15 @@ static const FieldDef input_token_create_fields[] = {
              .flags = FIELD_NULLABLE,
              .min = 1,
              .max = 64,
-             .doc = "the only namespace it may use, or * for all; default: default"),
+             .fallback = "\"default\"",
+             .doc = "the only namespace it may use, or * for all; of letters, digits and : _ . @ -"),
         BODY(InputToken,
              scope,
              FIELD_STRING,
              .flags = FIELD_NULLABLE,
              .values = "read|write|admin",
-             .doc = "what it may do; default: write"),
+             .fallback = "\"write\"",
+             .doc = "what it may do: see x-access of each operation"),
         BODY(InputToken,
              name,
              FIELD_STRING,
@@ -370,11 +420,15 @@ static const FieldDef input_token_create_fields[] = {
              .max = 64,
              .doc = "a span (12h, 30d) or an RFC 3339 time; default: never"),
 };
-TABLE(input_token_create, "TokenCreate", "A new API token.");
+TABLE(input_token_create,
+      "TokenCreate",
+      "A new API token.",
+      .example = EXAMPLE_TOKEN_CREATE,
+      .is_strict = true);
 
 static const FieldDef input_token_list_fields[] = {
         QUERY(InputToken, namespace, FIELD_STRING, .min = 1, .max = 64, .doc = "only this namespace"),
-        LIMIT(InputToken, LIST_ITEMS_MAX),
+        LIMIT(InputToken, LIST_ITEMS_MAX, PAGE_DEFAULT),
         QUERY(InputToken, after, FIELD_ID, .doc = "only those behind this id"),
 };
 TABLE(input_token_list, NULL, NULL);

@@ -66,12 +66,12 @@ typedef struct InputMessageList {
 } InputMessageList;
 
 typedef struct InputVariable {
-        FieldStr id, name, if_match;
+        FieldStr id, name, if_match, if_none_match;
         JsonSpan value;
 } InputVariable;
 
 typedef struct InputCheckpointCreate {
-        FieldStr id, label;
+        FieldStr id, label, body_label; /* the query's and the body's */
 } InputCheckpointCreate;
 
 typedef struct InputCheckpoint {
@@ -139,7 +139,7 @@ extern const FieldTable input_session, input_session_create, input_session_list,
         input_memory_set, input_memory_delete, input_memory_history, input_short_term,
         input_namespace_memory_get, input_namespace_memory_set, input_namespace_memory_delete,
         input_namespace_memory_history, input_token_create, input_token_list, input_token,
-        input_backup;
+        input_checkpoint_list, input_agent, input_backup;
 
 /* Replies; rows only, since views write them. */
 extern const FieldTable output_session, output_message, output_tool_call, output_checkpoint,

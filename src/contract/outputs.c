@@ -6,6 +6,12 @@
 
 #include "contract/inputs-internal.h"
 
+/* api/test-openapi.c holds them against the words of the rooms that they are of. */
+#define SUBSTATES                                                                                           \
+        "new|queued|starting|active|idle|waiting|backoff|stopping|frozen|parked|budget|credentials|exited|" \
+        "archived|failed|oom|watchdog|sandbox|lost|quarantined"
+#define RUN_RESULTS "success|exit-code|signal|core-dump|exec|timeout|lost|unknown"
+
 #define R  FIELD_REQUIRED
 #define RN (FIELD_REQUIRED | FIELD_NULLABLE)
 
@@ -25,7 +31,7 @@ static const FieldDef output_message_fields[] = {
         OUT("parent", FIELD_ID, RN, .doc = "the message before it"),
         OUT("run", FIELD_ID, RN, .doc = "the run that wrote it; null: somebody else"),
 };
-TABLE(output_message, "Message", "One message of a conversation.");
+TABLE(output_message, "Message", "One message of a conversation.", .example = EXAMPLE_MESSAGE);
 
 static const FieldDef output_session_fields[] = {
         OUT("session_id", FIELD_ID, R),
@@ -33,16 +39,24 @@ static const FieldDef output_session_fields[] = {
         OUT("model", FIELD_STRING, RN),
         OUT("system_prompt", FIELD_STRING, RN),
         OUT("tools", FIELD_STRINGS, R),
-        OUT("status", FIELD_STRING, R, .values = "created|running|paused|stopped|error"),
+        OUT("status",
+            FIELD_STRING,
+            R,
+            .values = "created|running|paused|stopped|error",
+            .doc = "an archived session is stopped, its substate is archived"),
         OUT("memory", FIELD_OBJECT, R, .doc = "the session's variables"),
         OUT("created_at", FIELD_TIME, R),
         OUT("updated_at", FIELD_TIME, R),
-        OUT("substate", FIELD_STRING, R, .doc = "the status in detail"),
+        OUT("substate", FIELD_STRING, R, .values = SUBSTATES, .doc = "the status in detail"),
         OUT("reason", FIELD_STRING, RN, .doc = "why it is in this state"),
         OUT("namespace", FIELD_STRING, R),
         OUT("labels", FIELD_STRING_MAP, R),
         OUT("workspace", FIELD_STRING, RN, .doc = "absolute path"),
-        OUT("agent", FIELD_OBJECT, RN, .doc = "as written; null: a record without a process"),
+        OUT("agent",
+            FIELD_OBJECT,
+            RN,
+            .ref = &input_agent,
+            .doc = "as written; null: a record without a process"),
         OUT("branch", FIELD_ID, R, .doc = "the current branch"),
         OUT("run", FIELD_ID, RN, .doc = "the current or last run"),
         OUT("restarts", FIELD_INT, R, .doc = "in a row"),
@@ -54,14 +68,18 @@ static const FieldDef output_session_fields[] = {
         OUT("messages", FIELD_REFS, R, .ref = &output_message, .doc = "the last ones, oldest first"),
         OUT("tool_history", FIELD_REFS, R, .ref = &output_tool_call, .doc = "tool calls of these messages"),
 };
-TABLE(output_session, "SessionState", "A session with its state.");
+TABLE(output_session, "SessionState", "A session with its state.", .example = EXAMPLE_SESSION);
 
 static const FieldDef output_checkpoint_fields[] = {
         OUT("checkpoint_id", FIELD_ID, R),
         OUT("session_id", FIELD_ID, R),
         OUT("created_at", FIELD_TIME, R),
         OUT("label", FIELD_STRING, RN),
-        OUT("kind", FIELD_STRING, R),
+        OUT("kind",
+            FIELD_STRING,
+            R,
+            .values = "manual|auto|pause|stop|shutdown|pre-restore",
+            .doc = "why it was taken"),
         OUT("pinned", FIELD_BOOL, R),
         OUT("branch", FIELD_ID, R),
         OUT("node", FIELD_ID, RN, .doc = "the last message"),
@@ -75,7 +93,7 @@ static const FieldDef output_checkpoint_fields[] = {
             RN,
             .doc = "the first of them with reasons, or why there are no files"),
 };
-TABLE(output_checkpoint, "Checkpoint", "A point that can be restored.");
+TABLE(output_checkpoint, "Checkpoint", "A point that can be restored.", .example = EXAMPLE_CHECKPOINT);
 
 static const FieldDef output_branch_fields[] = {
         OUT("branch_id", FIELD_ID, R),
@@ -96,7 +114,7 @@ static const FieldDef output_fork_fields[] = {
         OUT("session_id", FIELD_ID, R),
         OUT("branch_id", FIELD_ID, R, .doc = "its branch that begins there; what after means"),
         OUT("name", FIELD_STRING, R),
-        OUT("status", FIELD_STRING, R),
+        OUT("status", FIELD_STRING, R, .values = "created|running|paused|stopped|error"),
         OUT("created_at", FIELD_TIME, R),
         OUT("origin_branch", FIELD_ID, R, .doc = "the branch of this session that was the current one"),
         OUT("origin_checkpoint", FIELD_ID, RN),
@@ -193,11 +211,11 @@ static const FieldDef output_run_fields[] = {
         OUT("created_at", FIELD_TIME, R),
         OUT("started_at", FIELD_TIME, RN),
         OUT("ended_at", FIELD_TIME, RN),
-        OUT("result", FIELD_STRING, RN),
-        OUT("exit_code", FIELD_INT, RN),
-        OUT("exit_signal", FIELD_INT, RN),
+        OUT("result", FIELD_STRING, RN, .values = RUN_RESULTS, .doc = "how it ended; null: it has not"),
+        OUT("exit_code", FIELD_INT, RN, .doc = "null: no exit, or not known"),
+        OUT("exit_signal", FIELD_INT, RN, .doc = "the number of the signal that killed it"),
         OUT("leftovers", FIELD_INT, R, .doc = "processes that outlived the main one and were ended"),
-        OUT("reason", FIELD_STRING, RN),
+        OUT("reason", FIELD_STRING, RN, .doc = "the result in words"),
         OUT("tasks",
             FIELD_INT,
             RN,
@@ -205,17 +223,17 @@ static const FieldDef output_run_fields[] = {
         OUT("memory_bytes", FIELD_INT, RN, .doc = "at the moment"),
         OUT("cpu_usec", FIELD_INT, RN, .doc = "CPU time so far, of a living run"),
 };
-TABLE(output_run, "Run", "One life of a session's process.");
+TABLE(output_run, "Run", "One life of a session's process.", .example = EXAMPLE_RUN);
 
 static const FieldDef output_event_fields[] = {
         OUT("id", FIELD_ID, R),
-        OUT("type", FIELD_STRING, R),
+        OUT("type", FIELD_STRING, R, .doc = "listed in x-event-types; new versions may have more"),
         OUT("time", FIELD_TIME, R),
-        OUT("session_id", FIELD_ID, RN),
+        OUT("session_id", FIELD_ID, RN, .doc = "null: the daemon"),
         OUT("namespace", FIELD_STRING, RN),
-        OUT("data", FIELD_OBJECT, R),
+        OUT("data", FIELD_OBJECT, R, .doc = "its members by type: see x-event-types"),
 };
-TABLE(output_event, "Event", "Something that happened.");
+TABLE(output_event, "Event", "Something that happened.", .example = EXAMPLE_EVENT);
 
 static const FieldDef output_log_line_fields[] = {
         OUT("run", FIELD_ID, R),
@@ -224,7 +242,10 @@ static const FieldDef output_log_line_fields[] = {
         OUT("text", FIELD_STRING, R),
         OUT("cut", FIELD_BOOL, 0, .doc = "goes on in the next item"),
 };
-TABLE(output_log_line, "LogLine", "A line that a run wrote (application/x-ndjson, text/event-stream).");
+TABLE(output_log_line,
+      "LogLine",
+      "A line that a run wrote (application/x-ndjson, text/event-stream).",
+      .example = EXAMPLE_LOG_LINE);
 
 #define MEMORY_ENTRY(must)                                                                       \
         OUT("key", FIELD_STRING, (must)), OUT("value", FIELD_JSON, (must), .doc = "as written"), \
@@ -395,7 +416,7 @@ static const FieldDef output_reload_fields[] = {
 TABLE(output_reload, "Reload", NULL);
 
 static const FieldDef output_status_fields[] = {
-        OUT("status", FIELD_STRING, R, .doc = "what was done"),
+        OUT("status", FIELD_STRING, R, .values = "deleted|revoked|stopping|done", .doc = "what was done"),
 };
 TABLE(output_status, "Status", NULL);
 
@@ -410,12 +431,30 @@ static const FieldDef output_problem_fields[] = {
 };
 TABLE(output_problem, "Problem", "Something that is stored and not what it should be.");
 
+static const FieldDef output_validation_error_fields[] = {
+        OUT("type",
+            FIELD_STRING,
+            R,
+            .doc = "a stable word, as of pydantic: missing, string_type, extra_forbidden, …"),
+        OUT("loc", FIELD_ARRAY, R, .doc = "where: body, query, path or header, then names and indexes"),
+        OUT("msg", FIELD_STRING, R, .doc = "what is wrong, for people"),
+        OUT("input", FIELD_JSON, R, .doc = "what was there; null if it is long"),
+};
+TABLE(output_validation_error,
+      "ValidationError",
+      "One fault of a request.",
+      .example = EXAMPLE_VALIDATION_ERROR);
+
 static const FieldDef output_error_fields[] = {
         OUT("detail",
-            FIELD_JSON,
+            FIELD_CONTENT,
             R,
-            .doc = "a sentence; of a request that is not valid an array of {type, loc, msg, input}"),
-        OUT("code", FIELD_STRING, R, .doc = "a stable word"),
+            .ref = &output_validation_error,
+            .doc = "a sentence; with validation_failed the faults"),
+        OUT("code",
+            FIELD_STRING,
+            R,
+            .doc = "a stable word, listed in x-error-codes; new versions may have more"),
         OUT("hint", FIELD_STRING, RN, .doc = "what to do"),
 };
-TABLE(output_error, "Error", "What went wrong.");
+TABLE(output_error, "Error", "What went wrong.", .example = EXAMPLE_ERROR);

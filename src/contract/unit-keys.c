@@ -118,6 +118,19 @@ const UnitKey *unit_key_find(const char *api_name) {
         return NULL;
 }
 
+/* `env` is a begun word and no misspelling: what alone goes on so, or NULL. */
+static const char *begun(const char *word) {
+        const char *found = NULL;
+
+        for (size_t i = 0; strlen(word) >= 3 && i < ELEMENTSOF(unit_keys); i++)
+                if (unit_keys[i].built && str_startswith(unit_keys[i].api_name, word)) {
+                        if (found)
+                                return NULL;
+                        found = unit_keys[i].api_name;
+                }
+        return found;
+}
+
 const char *unit_key_nearest(const char *word) {
         const char *names[ELEMENTSOF(unit_keys)];
 
@@ -126,7 +139,9 @@ const char *unit_key_nearest(const char *word) {
                         return unit_keys[i].api_name;
                 names[i] = unit_keys[i].api_name;
         }
-        return str_nearest(word, names, ELEMENTSOF(names));
+        const char *near = str_nearest(word, names, ELEMENTSOF(names));
+
+        return near ? near : begun(word);
 }
 
 const char *unit_key_type_to_string(UnitKeyType t) {

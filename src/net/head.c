@@ -142,8 +142,11 @@ static bool route(HttpRequest *req) {
 }
 
 void http_head_refuse_size(HttpRequest *req) {
-        http_reply_error(req, MHD_HTTP_CONTENT_TOO_LARGE, "body_too_large",
-                         "Request body is too large");
+        char sentence[96];
+
+        (void) snprintf(sentence, sizeof(sentence), "The request body is larger than %zu bytes",
+                        req->server->config.body_max);
+        http_reply_error(req, MHD_HTTP_CONTENT_TOO_LARGE, "body_too_large", sentence);
 }
 
 static void echo_request_id(HttpRequest *req, const Head *head) {

@@ -212,6 +212,7 @@ typedef enum SessionEventType {
         _SESSION_EVENT_MAX,
 } SessionEventType;
 const char *session_event_to_string(unsigned type); /* "session.state", … */
+const char *session_event_doc(unsigned type);       /* which members its data has */
 
 /* ---- manager ---- */
 

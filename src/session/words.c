@@ -64,6 +64,17 @@ const char *checkpoint_kind_to_string(CheckpointKind k) {
         return kind_words[k];
 }
 
+const char *session_event_doc(unsigned type) {
+        static const char *const docs[] = {
+#define EVENT(id, word, doc) [id] = (doc),
+#include "session/events.def"
+#undef EVENT
+        };
+
+        assert(type < _SESSION_EVENT_MAX);
+        return docs[type];
+}
+
 const char *session_event_to_string(unsigned type) {
         assert(type < _SESSION_EVENT_MAX);
         return event_words[type];

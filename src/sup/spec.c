@@ -90,7 +90,7 @@ static int read_key(SupSpec *s, const char *name, JsonSpan value, FieldErrors *e
                 const char *near = unit_key_nearest(name);
                 field_errors_add(e, "unknown_key", "body", "agent", value,
                                  near ? "Unknown key '%.60s'; did you mean '%s'?"
-                                      : "Unknown key '%.60s'%s",
+                                      : "Unknown key '%.60s'; Agent in /openapi.json lists the keys%s",
                                  name, near ? near : "");
                 return 0;
         }
