@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+
+/* How many candidates 1-bit codes need depends on the vectors: for those that lie in clusters few,
+ * for those that lie in all directions alike many. So the index is asked: some of its own vectors
+ * are searched for exactly, and the places that the best ten of each have among the estimates tell
+ * how far down candidates must be taken. Half of the queries are moved away from their vector,
+ * since a question is never as near to its answer as the answer is. A fixed number was rejected:
+ * measured on one set of vectors, it found 94 of 100 on another.
+ *
+ * It takes as long as some dozens of exact scans, in the thread that saves, each time that the
+ * largest segment has doubled. */
+
+#include <math.h>
+
+#include "memory/vector-scan-internal.h"
+
+enum {
+        SAMPLES = 24,
+        BEST = 10,
+};
+
+/* Its scope, and ids spread over it; nothing if no segment has 1-bit codes. */
+typedef struct Sample {
+        uint64_t scope;
+        size_t n_alive, n;
+        uint64_t ids[SAMPLES];
+} Sample;
+
+static uint64_t living_id(const VectorBlock *b, uint64_t clock) {
+        for (unsigned slot = 0; slot < VECTOR_BLOCK; slot++)
+                if (b->ids[slot] != 0 && vector_sees(b, slot, clock))
+                        return b->ids[slot];
+        return 0;
+}
+
+/* Under the lock. */
+static void take_sample(const VectorIndex *v, Sample *ret) {
+        const VectorSegment *largest = NULL;
+        size_t cursor = 0;
+        void *value;
+
+        *ret = (Sample){};
+        while (map_next(v->segments, &cursor, &(uint64_t){ 0 }, &value)) {
+                const VectorSegment *s = value;
+                if (s->is_large && (!largest || s->n_alive > largest->n_alive))
+                        largest = s;
+        }
+        if (!largest || largest->n_alive < 2 * v->tuned_at)
+                return;
+        ret->scope = largest->scope;
+        ret->n_alive = largest->n_alive;
+        /* the last block may have slots that are being written */
+        for (size_t i = 0; i < SAMPLES && largest->n_blocks > 1; i++) {
+                size_t at = i * (largest->n_blocks - 1) / SAMPLES;
+                uint64_t id = living_id(largest->list->entries[at].block, v->clock);
+                if (id != 0)
+                        ret->ids[ret->n++] = id;
+        }
+}
+
+/* Adds a direction of its own that is nearly as long as the vector. */
+static void move_away(float *numbers, unsigned dimensions, uint64_t random) {
+        float size = 1.3F / sqrtf((float) dimensions);
+
+        for (unsigned i = 0; i < dimensions; i++) {
+                random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+                numbers[i] += size * ((float) (random >> 33) / (float) (UINT32_C(1) << 30) - 1);
+        }
+}
+
+static int scan(VectorIndex *v, const VectorQuery *q, size_t keep, VectorFound *found) {
+        _cleanup_(vector_scan_done) VectorScan s = {};
+        int r = vector_scan_init(&s, v, q);
+
+        if (r < 0)
+                return r;
+        s.keep1 = keep;
+        r = vector_found_init(found, &s);
+        if (r < 0)
+                return r;
+        vector_scan_blocks(&s, 0, s.n_blocks, found);
+        return 0;
+}
+
+/* The place of the id in what the estimates say; one behind the last if it is not there. */
+static size_t place_of(const VectorTop *estimates, uint64_t id) {
+        for (size_t i = 0; i < estimates->n; i++)
+                if (estimates->items[i].id == id)
+                        return i + 1;
+        return estimates->n + 1;
+}
+
+static bool has(const VectorTop *t, uint64_t id) {
+        for (size_t i = 0; i < t->n; i++)
+                if (t->items[i].id == id)
+                        return true;
+        return false;
+}
+
+/* Appends the places of the best of one query. */
+static int look(VectorIndex *v, VectorQuery *q, uint64_t self, size_t *places, size_t *n) {
+        _cleanup_(vector_found_done) VectorFound exact = {}, estimates = {};
+
+        q->exact = true;
+        int r = scan(v, q, 0, &exact);
+        if (r < 0)
+                return r;
+        q->exact = false;
+        r = scan(v, q, VECTOR_CANDIDATES_MAX, &estimates);
+        if (r < 0)
+                return r;
+        vector_top_finish(&exact.exact);
+        vector_top_finish(&estimates.codes1);
+        vector_top_finish(&estimates.codes8);
+        for (size_t i = 0, taken = 0; i < exact.exact.n && taken < BEST; i++) {
+                uint64_t id = exact.exact.items[i].id;
+                if (id == self)
+                        continue;
+                taken++;
+                /* those with int8 codes are found by these */
+                if (!has(&estimates.codes8, id))
+                        places[(*n)++] = place_of(&estimates.codes1, id);
+        }
+        return 0;
+}
+
+static int compare(const void *a, const void *b) {
+        size_t x = *(const size_t *) a, y = *(const size_t *) b;
+
+        return x < y ? -1 : x > y;
+}
+
+static int tune(VectorIndex *v, const Sample *sample) {
+        _cleanup_free_ float *numbers = calloc(v->coder.dimensions, sizeof(*numbers));
+        size_t places[SAMPLES * BEST], n = 0;
+
+        if (!numbers)
+                return -ENOMEM;
+        for (size_t i = 0; i < sample->n; i++) {
+                if (!vector_index_get(v, sample->ids[i], numbers))
+                        continue;
+                if (i % 2)
+                        move_away(numbers, v->coder.dimensions, sample->ids[i]);
+                VectorQuery q = {
+                        .vector = numbers,
+                        .n = v->coder.dimensions,
+                        .scopes = &sample->scope,
+                        .n_scopes = 1,
+                        .limit = BEST + 1,
+                        .min_score = -1,
+                };
+                int r = look(v, &q, sample->ids[i], places, &n);
+                if (r < 0)
+                        return r;
+        }
+        if (n == 0)
+                return 0;
+        qsort(places, n, sizeof(*places), compare);
+        size_t wanted = places[n - 1 - n / 200];
+        wanted = MIN(MAX(wanted, (size_t) VECTOR_CANDIDATES_MIN), (size_t) VECTOR_CANDIDATES_MAX);
+        atomic_store(&v->candidates, (unsigned) wanted);
+        v->tuned_at = sample->n_alive;
+        return 0;
+}
+
+int vector_tune(VectorIndex *v) {
+        Sample sample;
+
+        (void) pthread_mutex_lock(&v->lock);
+        take_sample(v, &sample);
+        (void) pthread_mutex_unlock(&v->lock);
+        return sample.n > 0 ? tune(v, &sample) : 0;
+}
