@@ -11,7 +11,7 @@ import subprocess
 
 import pytest
 
-from lib.agentd import BUILD, wait_for
+from lib.agentd import BUILD, alive, wait_for
 from lib.original import Original, call, message, public, state, when
 
 
@@ -141,6 +141,53 @@ def test_every_checkpoint_gives_back_exactly_its_state(old):
     assert shown["tool_history"] == [call("lonely"), call("new")] and shown["tool_call_count"] == 2
     agentd.api("PATCH", f"/sessions/{A}", {"model": "third"}, expect=200)
     assert agentd.session(A)["tool_history"] == [call("lonely"), call("new")]
+
+
+def rows(agentd, *tables):
+    db = sqlite3.connect(f"file:{agentd.data}/state.db?mode=ro", uri=True, timeout=30)
+    try:
+        return [db.execute(f"SELECT COUNT(*) FROM {t}").fetchone()[0] for t in tables]
+    finally:
+        db.close()
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["lives", "dies"])
+def test_a_fork_keeps_what_it_has_of_a_deleted_session_that_was_imported(old, dies):
+    agentd, o = old
+    one = whole()
+    one["messages"] += [message(n, "user", f"later {n} " + "y" * 3000) for n in range(5, 40)]
+    o.session(one)
+    early, apart = copy.deepcopy(one), copy.deepcopy(one)
+    early["messages"], early["memory"] = early["messages"][:2], {"early": True}
+    apart["messages"][1]["content"] = "another answer"  # a conversation of its own
+    apart["tool_history"] = [call("first"), call("second")]
+    states = {"c000000000000001": early, "c000000000000002": apart, "c000000000000003": one}
+    for n, (checkpoint_id, s) in enumerate(states.items()):
+        o.checkpoint(checkpoint_id, s, "mine", 10 + n)
+    o.close()
+    agentd.start()
+    forks = {}
+    for checkpoint_id, s in states.items():
+        body = {"checkpoint_id": checkpoint_id, "name": f"fork of {checkpoint_id}"}
+        forks[agentd.api("POST", f"/sessions/{A}/fork", body, expect=201).json["session_id"]] = s
+    agentd.api("DELETE", f"/sessions/{A}", expect=200)
+    if dies:
+        pid = agentd.daemon_pid
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: not alive(pid), what="the daemon's death")
+        agentd.wait_ready()
+    assert agentd.request("GET", f"/sessions/{A}").status == 404
+    # What none of them has goes, a fork after the other, and each time those that are left have all that is theirs.
+    while forks:
+        wait_for(lambda: rows(agentd, "dead_branches")[0] <= len(forks) + 1, what="the end of the sweep")
+        for fork, s in forks.items():
+            same_state(agentd.session(fork), s)
+        fork = next(iter(forks))
+        agentd.api("POST", f"/sessions/{fork}/messages", {"role": "user", "content": "and on"}, expect=201)
+        agentd.api("DELETE", f"/sessions/{fork}", expect=200)
+        del forks[fork]
+    left = "nodes", "bodies", "vars", "configs", "branches", "dead_branches"
+    wait_for(lambda: rows(agentd, *left) == [0] * len(left), what="an empty database")
 
 
 def test_memory_comes_over_as_it_was_written(old):
