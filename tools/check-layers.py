@@ -14,7 +14,7 @@ ALLOWED = {
     "exec": ["base"],
     "sup": ["base", "contract/unit-keys.h", "keeper/protocol.h", "keeper/message.h", "exec/job.h"],
     "session": ["base", "store"],
-    "memory": ["base", "store"],
+    "memory": ["base", "store", "net/fetch.h"],
     "backup": ["base", "store"],
     "fsck": ["base", "store", "session/workspace-check.h", "keeper/protocol.h"],
     "import": ["base", "store", "session/session.h", "session/past.h"],

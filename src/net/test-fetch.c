@@ -3,19 +3,15 @@
 /* Requests to others against a real server that does right and wrong: what comes back is said, once, with its
  * reason; nothing is followed or trusted that should not be; giving up is possible at any time. */
 
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
-#include <sys/wait.h>
 
-#include "base/test.h"
+#include "base/test-program.h"
 #include "net/fetch.h"
 
 typedef struct Fixture {
         sd_event *event;
         Fetcher *fetcher;
-        pid_t pid;
-        int to_server;
+        TestProgram server;
         unsigned plain, secure; /* ports */
 } Fixture;
 
@@ -83,42 +79,20 @@ static void get(Fixture *f, const char *path, Got *g) {
 
 /* ---- the server ---- */
 
-static int begin_server(Fixture *f) {
-        char *const argv[] = { getenv("AGENTD_FETCH_SERVER"), NULL };
-        int in[2], out[2];
-        posix_spawn_file_actions_t actions;
-
-        assert_non_null(argv[0]);
-        assert_int_equal(pipe2(in, O_CLOEXEC), 0);
-        assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-        assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
-        assert_int_equal(posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO), 0);
-        assert_int_equal(posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO), 0);
-        assert_int_equal(posix_spawn(&f->pid, argv[0], &actions, NULL, argv, environ), 0);
-        (void) posix_spawn_file_actions_destroy(&actions);
-        (void) fd_close(in[0]);
-        (void) fd_close(out[1]);
-        f->to_server = in[1];
-        FILE *lines = fdopen(out[0], "re");
-        assert_non_null(lines);
-        assert_int_equal(fscanf(lines, "%u %u", &f->plain, &f->secure), 2);
-        (void) fclose(lines);
-        return 0;
-}
-
 static int begin(void **state) {
         Fixture *f = calloc(1, sizeof(*f));
 
         assert_non_null(f);
         *state = f;
-        return begin_server(f);
+        test_program_begin(&f->server, getenv("AGENTD_FETCH_SERVER"));
+        assert_int_equal(sscanf(f->server.line, "%u %u", &f->plain, &f->secure), 2);
+        return 0;
 }
 
 static int end(void **state) {
         Fixture *f = *state;
 
-        f->to_server = fd_close(f->to_server);
-        assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
+        test_program_end(&f->server);
         free(f);
         return 0;
 }
