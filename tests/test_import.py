@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 
@@ -350,13 +349,7 @@ def test_killed_at_any_moment_the_next_start_goes_on(old):
             grown = path.exists() and (".part" not in moment or path.stat().st_size >= begin)
             return grown or (agentd.data / "memory.db.original").exists()
         wait_for(reached, what=moment)
-        for pid in agentd.own_pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        agentd.process.wait()
-        wait_for(lambda: not agentd.own_pids(), what="the end of all")
+        agentd.kill_own()
         for name, was in before.items():  # the original is there, as it was, under one of its names
             kept = agentd.data / f"{name}.original"
             assert digest(kept if kept.exists() else agentd.data / name) == was

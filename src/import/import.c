@@ -121,9 +121,11 @@ static int import_all(const ImportFiles *f, ImportKind kind, char **ret_message)
 static int import_new(ImportFiles *f, ImportKind kind, char **ret_message) {
         int r = import_files_probe(f);
 
-        if (r <= 0 || import_files_is_locked(f))
+        if (r < 0 || (r > 0 && import_files_is_locked(f)))
                 return r < 0 ? r : 0;
-        import_files_clean(f);
+        import_files_clean(f); /* also behind the last step of one that was killed just there */
+        if (r == 0)
+                return 0;
         r = import_files_prepare(f, ret_message);
         if (r >= 0)
                 r = import_all(f, kind, ret_message);

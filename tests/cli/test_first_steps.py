@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What a newcomer meets between the clone and an agent that survives: a daemon elsewhere than in the usual folder, the
 likeliest mistakes, and what is said to type next (docs/walks.md)."""
-import contextlib
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 
@@ -86,22 +84,13 @@ def test_a_place_where_nothing_can_be_made_is_named_with_a_way_out(nobody):
     refused(nobody.cli("start", "--detach", "--db", "/proc/nowhere/state.db"), 1, "/proc/nowhere", "choose another place")
 
 
-def killed(agentd):
-    """The keeper starts another daemon and the daemon another keeper, so once may not be enough."""
-    pids = agentd.own_pids()
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    return not pids
-
-
 def test_a_start_at_another_port_than_before_says_so(nobody):
     """Agents that lived on have the old address in their environment."""
     with socket.create_server(("127.0.0.1", 0)) as a, socket.create_server(("127.0.0.1", 0)) as b:
         was, now = a.getsockname()[1], b.getsockname()[1]
     nobody.env["AGENT_RUNTIME_PORT"] = str(now)
     assert nobody.cli("start", "--detach", "--port", was).returncode == 0
-    wait_for(lambda: killed(nobody), what="the end of both")
+    nobody.kill_own()
     again = nobody.cli("start", "--detach")
     assert again.returncode == 0 and f"at port {was} before" in again.stderr and f"--port {was}" in again.stderr, again
     nobody.cli("stop")

@@ -189,6 +189,19 @@ class Agentd:
                 found.append(int(entry))
         return found
 
+    def kill_own(self):
+        """SIGKILL for all of them, and again until none is left: the keeper starts another daemon and the daemon another
+        keeper, and a process in the middle of an exec is not seen."""
+        def gone():
+            pids = self.own_pids()
+            for pid in pids:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not pids and (self.process is None or self.process.poll() is not None)
+        wait_for(gone, what="the end of all")
+
     # ---- talking ----
 
     def request(self, method, path, body=None, headers=None, timeout=60):
