@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lib.agentd import wait_for
+from lib.agentd import alive, wait_for
 
 SIZE = 12 << 20
 
@@ -34,9 +34,9 @@ def agentd(make_agentd, small):
     })
 
 
-def fill(folder):
+def fill(folder, name="ballast"):
     """Takes all the room there is; returns the file."""
-    ballast = folder / "ballast"
+    ballast = folder / name
     with open(ballast, "wb", buffering=0) as f:
         try:
             while True:
@@ -93,19 +93,29 @@ def test_a_checkpoint_on_a_full_disk_is_refused_and_the_daemon_lives(agentd, sma
         assert (tmp_path / "fork" / p.name).read_bytes() == p.read_bytes()
 
 
-def test_an_agent_does_not_wait_for_a_full_disk_and_its_log_says_what_is_missing(agentd, small, tmp_path):
-    done = tmp_path / "done"
+def test_output_waits_on_a_full_disk_that_has_the_databases_too(agentd, small):
     ballast = fill(small)
-    os.truncate(ballast, ballast.stat().st_size - 400_000)
-    script = "i=0; while [ $i -lt 20000 ]; do echo line $i of the agent that writes a lot; i=$((i+1)); done"
-    s = agentd.run(["/bin/sh", "-c", f"{script}; touch {done}; sleep 1000"], name="talks")["session_id"]
-    wait_for(done.exists, what="the end of its writing")
+    os.truncate(ballast, ballast.stat().st_size - 800_000)
+    q = agentd.run(["/bin/sleep", "1000"], name="quiet", agent={"restart": "no"})["session_id"]
+    quiet = wait_for(lambda: agentd.api("GET", f"/sessions/{q}/runs", expect=200).json[0]["pid"], what="a process")
+    script = "i=0; while [ $i -lt 30000 ]; do echo line $i of the agent that writes a lot; i=$((i+1)); done"
+    s = agentd.run(["/bin/sh", "-c", f"{script}; exec sleep 1000"], name="talks", agent={"restart": "no"})["session_id"]
+    run = agentd.wait_session(s, lambda x: x["run"] and x["substate"] == "active")["run"]
+    more = fill(small, "more")
+    wait_for(lambda: agentd.api("GET", f"/sessions/{s}/runs/{run}", expect=200).json["output_held"], what="held output")
+    for i in range(400):  # until the database's log has no room left that it had taken before
+        if append(agentd, s, f"{i} " + "x" * 20000).status == 507:
+            break
+    assert agentd.api("POST", f"/sessions/{s}/stop").status == 507
+    # A stop could not be remembered; a signal needs nothing to be written.
+    assert agentd.cli("kill", "quiet").returncode == 0
+    wait_for(lambda: not alive(quiet), what="the end of the other agent")
     ballast.unlink()
-    agentd.wait_session(s, lambda x: x["substate"] == "active")
-    agentd.api("POST", f"/sessions/{s}/stop", expect=200)
+    more.unlink()
+    wait_for(lambda: "line 29999 " in agentd.cli("logs", "talks", "--lines", "5").stdout, what="its last line")
     log = agentd.cli("logs", "talks", "--lines", "100000").stdout
-    assert "line 0 of the agent" in log
-    assert "were lost" in log, "bytes are missing and nobody says so"
+    assert "were lost" not in log and log.count(" of the agent") == 30000
+    agentd.api("POST", f"/sessions/{s}/stop", expect=200)
 
 
 def test_a_disk_that_is_read_only_for_a_while(agentd, small):

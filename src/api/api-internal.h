@@ -290,7 +290,7 @@ void view_checkpoint(JsonWriter *w, const CheckpointInfo *i);
 void view_branch(JsonWriter *w, const BranchInfo *i);
 void view_fork(JsonWriter *w, const ForkInfo *f, const SessionInfo *i);
 /* usage NULL: not known, or the run is over. */
-void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage);
+void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage, const SupRun *run);
 void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e);
 /* memory-list.c: answers with the keys or entries of a scope, as the request wants them. */
 void api_memory_list(ApiCall *c, MemoryScope scope);

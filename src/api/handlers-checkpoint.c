@@ -70,20 +70,21 @@ void api_fork_list(ApiCall *c) {
         api_reply_list(c, in->limit, 1000, in->after, page_forks);
 }
 
-/* NULL: it is not alive. */
-static const SupUsage *usage_of(SupManager *sup, const RunInfo *i, SupUsage *u) {
-        const SupRun *run = sup && i->state != RUN_ENDED ? sup_run_find(sup, i->id) : NULL;
+/* One that has ended may still be there, for its output. */
+static void write_one(JsonWriter *w, SupManager *sup, const RunInfo *i) {
+        const SupRun *run = sup ? sup_run_find(sup, i->id) : NULL;
+        bool lives = run && i->state != RUN_ENDED;
+        SupUsage u;
 
-        return run && sup_run_usage(run, u) >= 0 ? u : NULL;
+        view_run(w, i, lives && sup_run_usage(run, &u) >= 0 ? &u : NULL, run);
 }
 
 static int list_run(const RunInfo *i, void *userdata) {
         ApiList *l = userdata;
-        SupUsage u;
 
         if (!api_list_item(l, i->id))
                 return 1;
-        view_run(&l->w, i, usage_of(l->sup, i, &u));
+        write_one(&l->w, l->sup, i);
         return 0;
 }
 
@@ -108,11 +109,10 @@ typedef struct One {
 
 static int write_run(const RunInfo *i, void *userdata) {
         One *one = userdata;
-        SupUsage u;
 
         one->found = i->session == one->session;
         if (one->found)
-                view_run(&one->w, i, usage_of(one->sup, i, &u));
+                write_one(&one->w, one->sup, i);
         return 0;
 }
 

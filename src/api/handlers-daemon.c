@@ -63,6 +63,7 @@ void api_health(ApiCall *c) {
         json_w_kv_uint(&w, "active_sessions", session_count(a->sessions, SESSION_RUNNING));
         json_w_kv_uint(&w, "error_sessions", session_count(a->sessions, SESSION_ERROR));
         json_w_kv_time(&w, "oldest_heartbeat", oldest_heartbeat(a));
+        json_w_kv_uint(&w, "outputs_held", a->config.sup ? sup_manager_n_held(a->config.sup) : 0);
         json_w_object_end(&w);
         api_reply(c, &body);
 }

@@ -58,6 +58,9 @@ static void write_agents(const Api *a, Buf *out) {
                     (double) sup_manager_keeper_pid(a->config.sup));
         metrics_one(out, "agentd_runs_alive", GAUGE, "Agents whose process tree is alive.",
                     (double) sup_manager_n_alive(a->config.sup));
+        metrics_one(out, "agentd_runs_output_held", GAUGE,
+                    "Runs whose output waits because their log cannot be written (disk full).",
+                    (double) sup_manager_n_held(a->config.sup));
         if (sup_manager_usage(a->config.sup, &u) < 0)
                 return;
         if (u.cpu_usec != UINT64_MAX)

@@ -123,7 +123,7 @@ static void test_views_fit_their_tables(void **state) {
                 check_reply(&output_branch, &b);
                 buf_clear(&b);
                 static const SupUsage usage = { 3, 4096, UINT64_MAX };
-                view_run(&JSON_WRITER(&b), &runs[i], i % 2 ? &usage : NULL);
+                view_run(&JSON_WRITER(&b), &runs[i], i % 2 ? &usage : NULL, NULL);
                 check_reply(&output_run, &b);
                 buf_clear(&b);
                 view_message(&JSON_WRITER(&b), &nodes[i]);

@@ -102,7 +102,15 @@ static void usage_or_null(JsonWriter *w, const char *name, const SupUsage *u, ui
                 json_w_kv_raw(w, name, JSON_NULL);
 }
 
-void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage) {
+static void output_held_or_null(JsonWriter *w, const SupRun *run) {
+        usec_t since = 0;
+        int error = run ? sup_run_held(run, &since) : 0;
+
+        json_w_kv_string(w, "output_held", error ? strerror(error) : NULL);
+        json_w_kv_time(w, "output_held_since", since);
+}
+
+void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage, const SupRun *run) {
         bool ended = i->state == RUN_ENDED;
 
         json_w_object_begin(w);
@@ -124,6 +132,7 @@ void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage) {
         usage_or_null(w, "tasks", usage, usage ? usage->tasks : 0);
         usage_or_null(w, "memory_bytes", usage, usage ? usage->memory_bytes : 0);
         usage_or_null(w, "cpu_usec", usage, usage ? usage->cpu_usec : 0);
+        output_held_or_null(w, run);
         json_w_object_end(w);
 }
 

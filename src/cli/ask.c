@@ -50,9 +50,13 @@ int ask_client(Cli *c, HttpClient **ret) {
 
 #define KEY_BYTES 16
 
-/* Stopping the daemon is not for the next one, which a second try would reach. */
+/* Stopping the daemon is not for the next one, which a second try would reach. A signal is sent
+ * without anything being written; to keep a key for it would make that fail on a full disk, just
+ * when an agent that filled it is to be ended. */
 static bool is_keyed(const char *method, const char *path) {
-        return streq(method, "POST") && !streq(path, "/shutdown");
+        const char *verb = strrchr(path, '/');
+
+        return streq(method, "POST") && !streq(path, "/shutdown") && !(verb && streq(verb, "/kill"));
 }
 
 static bool may_ask_again(const char *method, bool has_key, int error) {

@@ -86,6 +86,10 @@ int status_daemon(Cli *c) {
                 row(out, "Data", c->config.data_dir);
         }
         row(out, "Sessions", sessions_text(c, health.json));
+        if (cli_number(health.json, "outputs_held") > 0)
+                row(out, "Output",
+                    cli_text(c, "of %s agents %s for room on the disk; nothing is lost",
+                             cli_member(c, health.json, "outputs_held"), cli_paint(c, "33", "waits")));
         say_text(c, out);
         return 0;
 }
@@ -170,6 +174,18 @@ static void print_usage(Cli *c, JsonSpan run, Buf *out) {
                                       sizeof(text)));
 }
 
+/* Also of a run that has ended: the end of its output may still wait. */
+static void print_held(Cli *c, JsonSpan run, Buf *out) {
+        const char *why = cli_member(c, run, "output_held");
+
+        if (*why)
+                row(out, "Output",
+                    cli_text(c, "%s since %s: %s. Nothing is lost; make room%s%s and it goes on",
+                             cli_paint(c, "33", "waits"),
+                             cli_ago(c, cli_time(run, "output_held_since")), why,
+                             c->url ? "" : " in ", c->url ? "" : c->config.data_dir));
+}
+
 static char *checkpoint_text(Cli *c, JsonSpan cp) {
         const char *label = cli_member(c, cp, "label");
 
@@ -212,6 +228,7 @@ void session_status_text(Cli *c, JsonSpan s, JsonSpan run, JsonSpan checkpoint, 
                 print_usage(c, run, out);
         } else if (run.p)
                 row(out, "Last run", end_text(c, run));
+        print_held(c, run, out);
         row(out, "Restarts", restarts_text(c, s, run));
         row(out, "Messages", cli_member(c, s, "message_count"));
         row(out, "Model", cli_member(c, s, "model"));

@@ -85,12 +85,17 @@ static bool wait_keeper(Cli *c) {
         return true;
 }
 
-static void say_stopped(Cli *c, size_t n_kept, const char *names) {
+static void say_stopped(Cli *c, size_t n_kept, int64_t n_held, const char *names) {
         pid_t keeper;
 
         if (c->json && n_kept > 0)
                 cli_note(c, "%zu agents were kept running: %s", n_kept, names);
-        if (!c->url && n_kept == 0 && !wait_keeper(c))
+        if (!c->url && n_kept == 0 && n_held > 0 && keeper_find(c->config.runtime_dir, &keeper) > 0)
+                cli_note(c,
+                         "the keeper (process %d) stays until the disk takes the last output of %d agents; "
+                         "to give it up: kill %d",
+                         (int) keeper, (int) n_held, (int) keeper);
+        else if (!c->url && n_kept == 0 && !wait_keeper(c))
                 cli_note(c, "agentd is stopped, its keeper is still busy ending processes");
         if (n_kept == 0 || (!c->url && keeper_find(c->config.runtime_dir, &keeper) == 0)) {
                 cli_say(c, "agentd is stopped");
@@ -122,7 +127,7 @@ static int shut_down(Cli *c, JsonSpan version) {
 
 int stop_daemon(Cli *c) {
         _cleanup_buf_ Buf names = BUF_INIT(TEXT_BYTES);
-        _cleanup_reply_ Reply version = {};
+        _cleanup_reply_ Reply version = {}, health = {};
         size_t n_kept = 0;
 
         (void) buf_puts(&names, "");
@@ -134,10 +139,12 @@ int stop_daemon(Cli *c) {
         if (r == 0)
                 r = find_kept(c, "paused", &names, &n_kept);
         if (r == 0)
+                r = ask(c, "GET", "/health", NULL, &health);
+        if (r == 0)
                 r = shut_down(c, version.json);
         if (r != 0)
                 return r;
-        say_stopped(c, n_kept, names.data);
+        say_stopped(c, n_kept, cli_number(health.json, "outputs_held"), names.data);
         return 0;
 }
 

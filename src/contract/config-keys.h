@@ -20,10 +20,11 @@ typedef struct DaemonConfig {
         char *cgroup_root; /* "auto", "none" or a path */
         uint64_t max_runs; /* 0: from RLIMIT_NOFILE */
         uint64_t start_parallel;
-        char *loopback;   /* "user" (same user may do everything) or "token" */
-        bool first_token; /* an API token is made and shown when there is none */
-        char **hosts;     /* further names that the Host header may have */
-        char **origins;   /* CORS */
+        char *log_disk_full; /* "wait" or "drop" */
+        char *loopback;      /* "user" (same user may do everything) or "token" */
+        bool first_token;    /* an API token is made and shown when there is none */
+        char **hosts;        /* further names that the Host header may have */
+        char **origins;      /* CORS */
         uint64_t body_max, body_memory_max;
         uint64_t connections_max, connections_per_ip;
         usec_t idle_timeout_usec, request_timeout_usec;

@@ -47,7 +47,8 @@
         "\"state\":\"ended\",\"pid\":null,\"created_at\":\"2026-11-22T14:40:14.192878Z\","             \
         "\"started_at\":\"2026-11-22T14:40:14.220218Z\",\"ended_at\":\"2026-11-22T14:43:02.731565Z\"," \
         "\"result\":\"signal\",\"exit_code\":null,\"exit_signal\":15,\"leftovers\":0,"                 \
-        "\"reason\":\"killed by SIGTERM\",\"tasks\":null,\"memory_bytes\":null,\"cpu_usec\":null}"
+        "\"reason\":\"killed by SIGTERM\",\"tasks\":null,\"memory_bytes\":null,\"cpu_usec\":null,"     \
+        "\"output_held\":null,\"output_held_since\":null}"
 #define EXAMPLE_EVENT                                                                                       \
         "{\"id\":\"0ca9536ea1c00002\",\"type\":\"session.state\",\"time\":\"2026-11-22T14:41:39.463186Z\"," \
         "\"session_id\":\"0ca9531b5c000000\",\"namespace\":\"default\","                                    \

@@ -222,6 +222,11 @@ static const FieldDef output_run_fields[] = {
             .doc = "threads and processes at the moment; null: not alive, or not known"),
         OUT("memory_bytes", FIELD_INT, RN, .doc = "at the moment"),
         OUT("cpu_usec", FIELD_INT, RN, .doc = "CPU time so far, of a living run"),
+        OUT("output_held",
+            FIELD_STRING,
+            RN,
+            .doc = "why its output waits instead of going to its log, e.g. No space left on device; null: it goes there"),
+        OUT("output_held_since", FIELD_TIME, RN),
 };
 TABLE(output_run, "Run", "One life of a session's process.", .example = EXAMPLE_RUN);
 
@@ -346,6 +351,10 @@ static const FieldDef output_health_fields[] = {
         OUT("active_sessions", FIELD_INT, R, .doc = "sessions that are running"),
         OUT("error_sessions", FIELD_INT, R, .doc = "sessions that failed and are not tried again"),
         OUT("oldest_heartbeat", FIELD_TIME, RN, .doc = "of the running sessions"),
+        OUT("outputs_held",
+            FIELD_INT,
+            R,
+            .doc = "runs whose output waits because their log cannot be written"),
 };
 TABLE(output_health, "Health", NULL);
 

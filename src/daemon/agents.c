@@ -279,6 +279,27 @@ static void on_ended(SupRun *run, const SupExit *exit, void *userdata) {
         unit_commit(u);
 }
 
+/* The event is tried once: on the disk that takes no output it may not fit either. When output goes
+ * on, what is said then tells since when it had not. */
+static void on_output(SupRun *run, int error, usec_t since, void *userdata) {
+        AgentUnit *u = OBJ_CAST(AgentUnit, sup_run_userdata(run), AGENT_UNIT_MAGIC);
+        Session *s = session_get(u->agents->sessions, u->session);
+        const char *name = s ? session_info(s)->name : "?";
+
+        if (error != 0)
+                log_warning(error,
+                            "Agent %s: its output waits, since its log cannot be written; "
+                            "nothing is lost. Make room, and it goes on",
+                            name);
+        else
+                log_notice("Agent %s: its log can be written again", name);
+        int r = s && !u->has_ended
+                        ? session_run_output(s, u->run, error ? strerror(error) : NULL, since)
+                        : 0;
+        if (r < 0)
+                log_debug("Cannot record that: %s", strerror(-r));
+}
+
 static void on_keeper_ready(pid_t keeper_pid, void *userdata) {
         Agents *a = OBJ_CAST(Agents, userdata, AGENTS_MAGIC);
         /* Nothing outlives PID 1. Our parent's number says less: it is 1 for whoever lost his keeper. */
@@ -303,6 +324,7 @@ static void on_reload(void *userdata) {
 const SupOps agents_sup_ops = {
         .started = on_started,
         .ended = on_ended,
+        .output = on_output,
         .keeper_ready = on_keeper_ready,
         .terminate = on_terminate,
         .reload = on_reload,
@@ -529,6 +551,10 @@ int agents_found_all(const Agents *a) {
 
 unsigned agents_count(const Agents *a) {
         return (unsigned) map_size(a->units);
+}
+
+bool agents_all_end(const Agents *a) {
+        return a->keep_means_stop;
 }
 
 int agents_kill(Agents *a, Session *s, int signo) {

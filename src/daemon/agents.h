@@ -38,6 +38,8 @@ void agents_on_keeper_ready(Agents *a, void (*fn)(pid_t keeper, void *userdata),
 void agents_on_reload(Agents *a, void (*fn)(void *userdata), void *userdata);
 void agents_on_terminate(Agents *a, void (*fn)(void *userdata), void *userdata);
 
+/* Nothing outlives the daemon: it and its keeper are all that a container or a service consists of. */
+bool agents_all_end(const Agents *a);
 /* Runs that are not over. */
 unsigned agents_count(const Agents *a);
 

@@ -64,7 +64,9 @@ struct Daemon {
 
 static void on_drained(void *userdata) {
         Daemon *d = OBJ_CAST(Daemon, userdata, DAEMON_MAGIC);
-        int r = sup_manager_quit(d->sup, sup_manager_n_alive(d->sup) > 0);
+        /* Output that waits for the disk is worth a keeper that stays, but no container that does. */
+        bool waits = sup_manager_n_held(d->sup) > 0 && !agents_all_end(d->agents);
+        int r = sup_manager_quit(d->sup, sup_manager_n_alive(d->sup) > 0 || waits);
         if (r < 0)
                 log_warning(r, "Cannot tell the keeper to leave");
         (void) sd_event_exit(d->event, 0);
@@ -364,6 +366,7 @@ static int daemon_open_sup(Daemon *d, bool under_service_manager) {
                 .daemon_argv = d->args->argv,
                 .start_parallel = (unsigned) d->config->start_parallel,
                 .max_runs = (unsigned) d->config->max_runs,
+                .drop_output = streq(d->config->log_disk_full, "drop"),
         };
         r = sup_manager_new(&d->sup, d->event, &config, &agents_sup_ops, d->agents);
         return r < 0 ? log_error(r, "Cannot start the supervision") : 0;

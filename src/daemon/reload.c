@@ -120,6 +120,7 @@ static void hand_on(const Reload *r) {
         memory_set_limits(r->memory, &memory);
         workspace_manager_set_file_max(r->workspace, r->config->workspace_file_max);
         sup_manager_set_start_parallel(r->sup, (unsigned) r->config->start_parallel);
+        sup_manager_set_drop_output(r->sup, streq(r->config->log_disk_full, "drop"));
         api_configure(r->api);
 }
 

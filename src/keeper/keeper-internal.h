@@ -59,6 +59,7 @@ KeeperKey keeper_key_unpack(uint64_t packed);
 typedef struct KeeperOutput {
         int fifo, log;
         bool watched;    /* in the inner epoll: there may be writers */
+        int held;        /* why the log takes nothing now (errno): bytes wait in the FIFO; or 0 */
         uint64_t offset; /* of the log: its size */
         uint64_t gap;    /* lost bytes that have no record yet */
         bool unrecorded; /* the log has bytes that the index does not know */
@@ -67,11 +68,15 @@ typedef struct KeeperOutput {
 typedef struct KeeperRun {
         KeeperSlot slot;
         bool used, child;
-        bool leader_watched;                    /* adopted and in the epoll */
-        bool pend_slot, pend_started, pend_end; /* reports that the daemon has not got yet */
+        bool leader_watched; /* adopted and in the epoll */
+        bool pend_slot, pend_started, pend_output,
+                pend_end; /* reports that the daemon has not got yet */
         unsigned generation;
         int pidfd, status_fd, index_fd;
+        int index_error; /* why the index did not take its last record (errno), or 0 */
         uint64_t index_offset;
+        int held_error;   /* as OUTPUT tells it */
+        usec_t held_usec; /* realtime, since when */
         KeeperOutput out[2];
         uint64_t ended_usec;
         uint32_t fail_step;
@@ -116,7 +121,8 @@ typedef struct Keeper {
         KeeperRun *runs;
         unsigned max_runs, n_used, high; /* high: no run above */
         unsigned n_pending;              /* runs with a report pending */
-        bool index_behind;               /* some index did not take a record */
+        bool behind;      /* something is to be tried again in a second: a held stream, a record */
+        bool drop_output; /* instead of holding it back */
 
         KeeperLink link;
         KeeperDaemon daemon;
@@ -206,10 +212,16 @@ void keeper_exits_save(Keeper *k);
 int keeper_output_open(Keeper *k, KeeperRun *r, const int *fds, bool adopting);
 /* Moves at most one turn's worth. */
 void keeper_output_turn(Keeper *k, KeeperRun *r, unsigned stream);
-/* Writes the records that an index did not take (k->index_behind). */
-void keeper_output_record(Keeper *k);
-/* Moves what is in the FIFOs now. */
+/* Tries again what files did not take (k->behind). */
+void keeper_output_retry(Keeper *k);
+/* Moves what is in the FIFOs now, as far as the files take it. */
 void keeper_output_drain(Keeper *k, KeeperRun *r);
+/* For a run that was taken over, of which the daemon believes this: it is told if that is wrong now. */
+void keeper_output_adopted(Keeper *k, KeeperRun *r, int held_error);
+bool keeper_output_any_held(const Keeper *k);
+/* The same as draining, and what the files do not take is lost, counted and said. */
+void keeper_output_give_up(Keeper *k, KeeperRun *r);
+/* Gives up, and closes. */
 void keeper_output_close(Keeper *k, KeeperRun *r);
 
 /* ---- link.c ---- */

@@ -49,6 +49,7 @@ int keeper_link_open(Keeper *k, int fd) {
                         continue;
                 keeper_run_pend(k, run, &run->pend_slot, true);
                 keeper_run_pend(k, run, &run->pend_started, false);
+                keeper_run_pend(k, run, &run->pend_output, run->held_error != 0);
                 keeper_run_pend(k, run, &run->pend_end, run->slot.state == KEEPER_RUN_FAILED);
         }
         return 0;
@@ -82,7 +83,8 @@ static Item hello(Keeper *k) {
                                     .pid = getpid(),
                                     .max_runs = k->max_runs,
                                     .n_slots = k->n_used,
-                                    .started_usec = k->started_usec } },
+                                    .started_usec = k->started_usec,
+                                    .drop_output = k->drop_output } },
                 .flag = &k->link.pend_hello,
         };
 }
@@ -103,6 +105,13 @@ static Item run_item(KeeperRun *r) {
                 item.msg.slot.exit_signal = 0;
                 return item;
         }
+        if (r->pend_output)
+                return (Item){ .msg = { .type = KEEPER_OUTPUT,
+                                        .output = { .run = r->slot.run,
+                                                    .error = r->held_error,
+                                                    .since_usec = r->held_usec } },
+                               .run = r,
+                               .flag = &r->pend_output };
         if (r->slot.state == KEEPER_RUN_FAILED)
                 return (Item){ .msg = { .type = KEEPER_FAILED,
                                         .failed = { .run = r->slot.run,
@@ -122,7 +131,8 @@ static KeeperRun *next_run(Keeper *k, bool slots) {
         for (unsigned n = 0; n < k->high; n++) {
                 KeeperRun *r = &k->runs[k->link.cursor % k->high];
 
-                if (r->used && (r->pend_slot || (!slots && (r->pend_started || r->pend_end))))
+                if (r->used &&
+                    (r->pend_slot || (!slots && (r->pend_started || r->pend_output || r->pend_end))))
                         return r;
                 k->link.cursor = (k->link.cursor + 1) % k->high;
         }
@@ -249,8 +259,10 @@ static void handle_spawn(Keeper *k, const KeeperMsg *msg, int *fds, size_t n_fds
 static void handle_adopt(Keeper *k, const KeeperMsg *msg, int *fds, size_t n_fds) {
         KeeperRun *r = take_run(k, msg->adopt.run, fds, n_fds, true);
 
-        if (r)
-                keeper_run_adopt(k, r, msg, n_fds > 0 ? TAKE_FD(fds[KEEPER_FD_JOB]) : -EBADF);
+        if (!r)
+                return;
+        keeper_run_adopt(k, r, msg, n_fds > 0 ? TAKE_FD(fds[KEEPER_FD_JOB]) : -EBADF);
+        keeper_output_adopted(k, r, msg->adopt.held_error);
 }
 
 static void handle_signal(Keeper *k, const KeeperMsg *msg) {
@@ -298,6 +310,9 @@ void keeper_link_message(Keeper *k, const KeeperMsg *msg, int *fds, size_t n_fds
                 break;
         case KEEPER_QUIT:
                 handle_quit(k, msg);
+                break;
+        case KEEPER_CONFIGURE:
+                k->drop_output = msg->configure.drop_output != 0;
                 break;
         case KEEPER_NOTIFY:
                 keeper_notify_of_daemon(k, msg->notify.what);

@@ -16,7 +16,7 @@
 
 #define EVENTS_MAX        16
 #define OUTPUT_EVENTS_MAX 8
-#define RECORD_USEC       USEC_PER_SEC /* between two tries to write what an index did not take */
+#define RETRY_USEC        USEC_PER_SEC /* between two tries to write what a file did not take */
 
 uint64_t keeper_key_pack(KeeperKey key) {
         return (uint64_t) key.source << 56 | (uint64_t) (key.stream & 1) << 55 |
@@ -102,11 +102,11 @@ static void dispatch(Keeper *k, KeeperKey key, uint32_t events) {
 }
 
 /* Milliseconds, rounded up: a timer that fires early would spin until it is due. */
-static int wait_msec(const Keeper *k, usec_t record_at) {
+static int wait_msec(const Keeper *k, usec_t retry_at) {
         usec_t deadline = MIN(keeper_daemon_deadline(k), keeper_watchdog_deadline(k)), now;
 
-        if (k->index_behind)
-                deadline = MIN(deadline, record_at);
+        if (k->behind)
+                deadline = MIN(deadline, retry_at);
         if (deadline == USEC_INFINITY)
                 return -1;
         now = clock_monotonic();
@@ -120,25 +120,29 @@ static bool may_leave(const Keeper *k) {
                 return true;
         if (!k->quitting || k->daemon.pid != 0)
                 return false;
-        return !k->keep_runs || !keeper_any_run_lives(k);
+        if (!k->keep_runs)
+                return true;
+        /* Whoever ends us by a signal shall not have to wait for a disk. */
+        return !keeper_any_run_lives(k) &&
+               (k->term_at != USEC_INFINITY || !keeper_output_any_held(k));
 }
 
 int keeper_loop(Keeper *k) {
-        usec_t record_at = 0;
+        usec_t retry_at = 0;
 
         while (!may_leave(k)) {
                 struct epoll_event events[EVENTS_MAX];
                 int n;
 
-                n = epoll_wait(k->epoll, events, EVENTS_MAX, wait_msec(k, record_at));
+                n = epoll_wait(k->epoll, events, EVENTS_MAX, wait_msec(k, retry_at));
                 if (n < 0 && errno != EINTR)
                         return log_error(errno, "waiting for events failed");
                 for (int i = 0; i < n; i++)
                         dispatch(k, keeper_key_unpack(events[i].data.u64), events[i].events);
                 keeper_watchdog_tick(k, clock_monotonic());
-                if (k->index_behind && clock_monotonic() >= record_at) {
-                        keeper_output_record(k);
-                        record_at = clock_monotonic() + RECORD_USEC;
+                if (k->behind && clock_monotonic() >= retry_at) {
+                        keeper_output_retry(k);
+                        retry_at = clock_monotonic() + RETRY_USEC;
                 }
                 keeper_daemon_tick(k, clock_monotonic());
                 keeper_link_flush(k);

@@ -112,6 +112,14 @@ static int begin(Keeper *k) {
         return 0;
 }
 
+/* An agent that lives keeps its FIFOs, and what is in them, for the next keeper. */
+static void drain_last(Keeper *k, KeeperRun *r) {
+        if (r->used && keeper_run_has_ended(r))
+                keeper_output_give_up(k, r);
+        else if (r->used)
+                keeper_output_drain(k, r);
+}
+
 static int run(Keeper *k) {
         int r;
 
@@ -129,8 +137,7 @@ static int run(Keeper *k) {
         keeper_link_flush(k);
         r = keeper_loop(k);
         for (unsigned i = 0; i < k->high; i++)
-                if (k->runs[i].used)
-                        keeper_output_drain(k, &k->runs[i]);
+                drain_last(k, &k->runs[i]);
         keeper_exits_save(k);
         keeper_control_close(k);
         return k->gave_up ? -ECANCELED : r;

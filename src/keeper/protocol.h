@@ -33,6 +33,11 @@
  * through the keeper. With WATCHDOG_USEC the daemon says WATCHDOG each quarter of it from when it
  * is ready; two that are missing end the daemon, and not the service with all its agents.
  *
+ * - Output that the log file does not take (full disk) stays in the FIFO: OUTPUT says so, and when it
+ * is over, once each. It comes before the run's EXITED, and again after the slots to a new daemon. FREE
+ * of a run whose output is still held back gives it up: lost, counted, and said in the log. After QUIT
+ * with keep_runs the keeper stays for it as for a run that lives, unless it is ended by a signal.
+ *
  * A run's slot is freed only by FREE, which the daemon sends after it has committed the exit: so an
  * exit can be reported again to the next daemon. FREE for a run that has not ended is refused (and
  * logged).
@@ -64,13 +69,15 @@ typedef enum KeeperMsgType {
         KEEPER_EXITED,    /* slot: the leader is gone; what it wrote before is in the log files */
         KEEPER_TERMINATE, /* –: somebody asked the keeper to stop everything gracefully */
         KEEPER_RELOAD,    /* –: somebody asked the keeper to have the configuration read again */
+        KEEPER_OUTPUT,    /* output: a run's output is held back from now on, or no longer */
         /* daemon → keeper */
         KEEPER_SPAWN = 32, /* run; fds: KEEPER_FD_* (job, and the output set) */
         KEEPER_SIGNAL, /* signal: to the leader by pidfd; SIGCONT follows SIGTERM-like ones by the daemon's choice */
-        KEEPER_FREE,   /* run */
-        KEEPER_ADOPT,  /* adopt; fds: pidfd and the output set */
-        KEEPER_QUIT,   /* quit */
-        KEEPER_NOTIFY, /* notify: for the service manager, who listens to the keeper only */
+        KEEPER_FREE,      /* run */
+        KEEPER_ADOPT,     /* adopt; fds: pidfd and the output set */
+        KEEPER_QUIT,      /* quit */
+        KEEPER_NOTIFY,    /* notify: for the service manager, who listens to the keeper only */
+        KEEPER_CONFIGURE, /* configure: what the daemon's configuration says of the keeper's work */
         /* control socket (agentd start → keeper, and answers) */
         KEEPER_START = 64, /* start; fds: listening sockets, and behind them a file with the daemon's
                             * command line if has_arguments: PATH and ARGS, NUL behind each. Answer:
@@ -138,6 +145,8 @@ typedef struct KeeperMsg {
                         uint32_t max_runs;
                         uint32_t n_slots;
                         uint64_t started_usec; /* realtime */
+                        uint32_t drop_output;  /* as CONFIGURE said last */
+                        uint32_t reserved;
                 } hello;
                 KeeperSlot slot;
                 struct {
@@ -155,7 +164,7 @@ typedef struct KeeperMsg {
                 struct {
                         uint64_t run;
                         int32_t pid;
-                        uint32_t reserved;
+                        int32_t held_error; /* what the last OUTPUT of the keeper before said */
                         uint64_t pidfd_id;
                         uint64_t start_time;
                 } adopt;
@@ -168,11 +177,20 @@ typedef struct KeeperMsg {
                 struct {
                         uint32_t what; /* KeeperNotify */
                 } notify;
+                struct {
+                        uint64_t run;
+                        int32_t error; /* errno, positive: why the files take nothing; 0: all is moved */
+                        uint32_t reserved;
+                        uint64_t since_usec; /* realtime: since when, or, if it is over, was it so */
+                } output;
+                struct {
+                        uint32_t drop_output; /* what a full disk does not take is dropped; else it waits */
+                } configure;
         };
 } KeeperMsg;
 
 /* One record per splice: stream's file is filled up to `end` at `time`. 16 bytes, native endian.
- * A gap (bytes dropped on a full disk or above the rate limit) has the GAP bit and counts the lost
+ * A gap (bytes dropped because the file did not take them) has the GAP bit and counts the lost
  * bytes in `end`; it lies before the stream's next record. A keeper that adopts a run begins with
  * one record per stream for what the files hold, since its predecessor may have died between a
  * splice and its record: so a record may add no bytes. */

@@ -76,6 +76,7 @@ void keeper_run_free(Keeper *k, KeeperRun *r) {
         r->status_fd = fd_close(r->status_fd);
         keeper_run_pend(k, r, &r->pend_slot, false);
         keeper_run_pend(k, r, &r->pend_started, false);
+        keeper_run_pend(k, r, &r->pend_output, false);
         keeper_run_pend(k, r, &r->pend_end, false);
         r->used = false;
         r->generation++;
@@ -96,7 +97,7 @@ bool keeper_any_run_lives(const Keeper *k) {
 }
 
 static bool is_pending(const KeeperRun *r) {
-        return r->pend_slot || r->pend_started || r->pend_end;
+        return r->pend_slot || r->pend_started || r->pend_output || r->pend_end;
 }
 
 void keeper_run_pend(Keeper *k, KeeperRun *r, bool *flag, bool value) {

@@ -363,7 +363,7 @@ static void test_orphans_are_reaped(void **state) {
         agent_done(&a);
 }
 
-static void test_full_disk_never_blocks_the_agent_and_counts(void **state) {
+static void test_output_that_its_file_can_never_take_is_dropped_and_counted(void **state) {
         struct rlimit small = { 100000, RLIM_INFINITY }, large = { RLIM_INFINITY, RLIM_INFINITY };
         Rig *rig = *state;
         size_t n, n_log;
@@ -442,7 +442,7 @@ int main(void) {
                 TEST(test_daemon_that_does_not_read_loses_no_report),
                 TEST(test_freed_runs_leave_no_descriptor_behind),
                 TEST(test_orphans_are_reaped),
-                TEST(test_full_disk_never_blocks_the_agent_and_counts),
+                TEST(test_output_that_its_file_can_never_take_is_dropped_and_counted),
                 TEST(test_keeper_stays_small),
         };
 

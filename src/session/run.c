@@ -214,6 +214,29 @@ int session_run_ended(Session *s, uint64_t run, const RunEnd *end, SessionDoneFn
         return r;
 }
 
+int session_run_output(Session *s, uint64_t run, const char *reason, usec_t since) {
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+
+        OBJ_CHECK(s, SESSION_MAGIC);
+        int r = session_make_true(s);
+        if (r < 0)
+                return r;
+        if (!s->open_run || s->open_run->id != run)
+                return SESSION_E_STALE_RUN;
+        r = session_txn_new(s->manager, s, &t);
+        if (r < 0)
+                return r;
+        JsonWriter w = txn_event_data(t);
+        json_w_kv_id(&w, "run", run);
+        json_w_kv_uint(&w, "number", t->next.fence);
+        json_w_kv_bool(&w, "held", reason != NULL);
+        json_w_kv_time(&w, "since", since);
+        if (reason)
+                json_w_kv_string(&w, "reason", reason);
+        txn_event(t, EVENT_RUN_OUTPUT, &w);
+        return session_txn_submit(TAKE_PTR(t), run, NULL, NULL);
+}
+
 static int thaw_failed(Session *s) {
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
         int r = session_txn_new(s->manager, s, &t);

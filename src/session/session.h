@@ -556,6 +556,9 @@ typedef struct RunEnd {
 /* The whole tree is dead. done() after the commit: only then may the keeper's slot be freed. After done(r < 0)
  * the run is open as before: tell it again. ops->start() of a next run comes after done(). */
 int session_run_ended(Session *s, uint64_t run, const RunEnd *end, SessionDoneFn done, void *userdata);
+/* An event: its output waits since then because no file takes it (reason: why), or, with NULL, no
+ * longer. SESSION_E_STALE_RUN: it is not the open run any more. */
+int session_run_output(Session *s, uint64_t run, const char *reason, usec_t since);
 /* Freezing (or thawing) came to its end; error: negative errno if it failed. */
 void session_run_frozen(Session *s, uint64_t run, bool frozen, int error);
 

@@ -40,6 +40,9 @@ static void work(Fixture *f) {
         cp = AWAIT_ID(f, session_checkpoint(s, 0, CHECKPOINT_MANUAL, "l", DONE));
         assert_int_equal(AWAIT(f, session_start(s, DONE)), 0);
         settle(f);
+        assert_int_equal(session_run_output(s, session_info(s)->run, "No space", clock_realtime()),
+                         0);
+        assert_int_equal(session_run_output(s, 1, NULL, clock_realtime()), SESSION_E_STALE_RUN);
         assert_int_equal(AWAIT(f, session_restart(s, DONE)), 0);
         settle(f);
         assert_int_equal(AWAIT(f, session_stop(s, DONE)), 0);

@@ -123,6 +123,8 @@ static void on_hello(SupManager *m, const KeeperMsg *msg) {
         l->pid = msg->hello.pid;
         l->max_runs = msg->hello.max_runs;
         l->started_at = msg->hello.started_usec;
+        if ((msg->hello.drop_output != 0) != m->drop_output)
+                manager_configure_keeper(m);
 }
 
 static void on_slots_end(SupManager *m) {
@@ -153,6 +155,11 @@ static void on_event(SupManager *m, const KeeperMsg *msg) {
                 r = map_get(m->runs, msg->slot.run);
                 if (r)
                         run_on_exited(r, &msg->slot);
+                break;
+        case KEEPER_OUTPUT:
+                r = map_get(m->runs, msg->output.run);
+                if (r)
+                        run_on_output(r, msg->output.error, msg->output.since_usec);
                 break;
         case KEEPER_TERMINATE:
                 if (m->ops.terminate)

@@ -94,7 +94,7 @@ static unsigned runs_limit(const SupManager *m) {
 
 static void launch_some(SupManager *m) {
         while (m->link.ready && !list_is_empty(&m->queue) && m->n_spawning < m->start_parallel &&
-               m->n_begun < runs_limit(m))
+               (m->n_begun < runs_limit(m) || manager_forget_lingering(m)))
                 run_launch(LIST_ENTRY(m->queue.next, SupRun, queue));
 }
 
@@ -157,6 +157,7 @@ static int copy_config(SupManager *m, const SupConfig *config) {
                 m->n_listen_fds = config->n_listen_fds;
         }
         m->start_parallel = start_parallel_or_default(config->start_parallel);
+        m->drop_output = config->drop_output;
         m->max_runs = config->max_runs > 0 ? config->max_runs : default_max_runs();
         return 0;
 }

@@ -7,7 +7,7 @@
  * opener: if the keeper dies and the agent right after it, nobody would be left. So the daemon
  * keeps the read ends open as well, without reading: two descriptors a run, and the bytes outlive
  * both. Only when there is no keeper for a run that has ended does the daemon move them itself,
- * with the index records that the keeper would have written.
+ * with the index records that the keeper would have written, and takes nothing that it cannot write.
  *
  * Opened O_RDONLY | O_NONBLOCK: that never waits for a writer. The keeper gets descriptors and not
  * paths, so its table needs no strings. */
@@ -118,42 +118,38 @@ int output_fds(const RunOutput *o, int fds[static _KEEPER_FD_MAX]) {
         return r;
 }
 
-bool output_is_drained(const RunOutput *o) {
+size_t output_left(const RunOutput *o) {
+        size_t left = 0;
+
         for (size_t i = 0; i < ELEMENTSOF(o->fd); i++) {
                 int n = 0;
                 if (o->fd[i] >= 0 && ioctl(o->fd[i], FIONREAD, &n) == 0 && n > 0)
-                        return false;
+                        left += (size_t) n;
         }
-        return true;
+        return left;
 }
 
-/* One stream: FIFO to the end of the log, a record a block. */
-static int drain_stream(int fifo, int log, int index, uint64_t bit) {
-        _cleanup_free_ char *block = malloc(BLOCK);
-        off_t end = lseek(log, 0, SEEK_END);
+static int put_record(int index, off_t end, uint64_t bit) {
+        KeeperIndexRecord record = { .time_usec = clock_realtime(), .end = (uint64_t) end | bit };
 
-        if (!block)
-                return -ENOMEM;
+        return fd_write_all(index, &record, sizeof(record));
+}
+
+/* One stream: FIFO to the end of the log. As in the keeper by splice(), which takes nothing from
+ * the FIFO that it has not written. The record is written even if nothing was moved now: the last
+ * try, or a keeper that died, may have left one out. */
+static int drain_stream(int fifo, int log, int index, uint64_t bit) {
+        loff_t end = lseek(log, 0, SEEK_END);
+        ssize_t n;
+
         if (end < 0)
                 return errno_neg();
-        for (;;) {
-                ssize_t n = read(fifo, block, BLOCK);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n == 0 || (n < 0 && errno == EAGAIN))
-                        return 0;
-                if (n < 0)
-                        return errno_neg();
-                int r = fd_write_all(log, block, (size_t) n);
-                if (r < 0)
-                        return r;
-                end += n;
-                KeeperIndexRecord record = { .time_usec = clock_realtime(),
-                                             .end = (uint64_t) end | bit };
-                r = fd_write_all(index, &record, sizeof(record));
-                if (r < 0)
-                        return r;
-        }
+        do
+                n = splice(fifo, NULL, log, &end, BLOCK, SPLICE_F_NONBLOCK);
+        while (n > 0 || (n < 0 && errno == EINTR));
+        int r = n == 0 || errno == EAGAIN ? 0 : errno_neg();
+        int e = end > 0 ? put_record(index, end, bit) : 0;
+        return r < 0 ? r : e;
 }
 
 int output_drain(const RunOutput *o) {

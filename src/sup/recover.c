@@ -102,6 +102,7 @@ static void recover_stray(SupManager *m, const KeeperSlot *slot) {
                 return;
         log_notice("Run %016llx is nobody's; ending it", (unsigned long long) slot->run);
         r->has_slot = true;
+        (void) output_open(&r->output, false);
         sup_run_set_state(r, SUP_RUN_KILLING);
         if (slot->state == KEEPER_RUN_EXITED)
                 run_on_exited(r, slot);
@@ -225,6 +226,7 @@ static int adopt(SupRun *r) {
                 .type = KEEPER_ADOPT,
                 .adopt = { .run = r->id,
                            .pid = r->identity.pid,
+                           .held_error = r->held_error,
                            .pidfd_id = r->identity.pidfd_id,
                            .start_time = r->identity.start_time },
         };

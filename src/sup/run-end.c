@@ -17,7 +17,8 @@
  * ms late.
  *
  * The keeper moves the last output on its own time; ended() waits for that (a fraction of a
- * millisecond, two seconds at most), so that whoever reads the log after it sees all of it. */
+ * millisecond, two seconds at most), so that whoever reads the log after it sees all of it. It does
+ * not wait for a full disk: held.c does, behind the end. */
 
 #include <signal.h>
 #include <stdarg.h>
@@ -257,13 +258,13 @@ static void finish(SupRun *r) {
 
 /* With a keeper its splice moves the last bytes; without one for this run we do it. */
 static bool output_settled(SupRun *r) {
-        if (output_is_drained(&r->output))
+        if (r->held_error != 0 || output_left(&r->output) == 0)
                 return true;
-        if (!r->has_slot || r->tries >= DRAIN_TRIES_MAX) {
-                (void) output_drain(&r->output);
+        if (!r->has_slot) {
+                (void) run_output_waits(r);
                 return true;
         }
-        return !r->manager->link.ready && r->manager->quitting;
+        return r->tries >= DRAIN_TRIES_MAX || (!r->manager->link.ready && r->manager->quitting);
 }
 
 /* NOLINTNEXTLINE(misc-no-recursion): as run_kill() */

@@ -94,6 +94,7 @@ SupRun *run_free(SupRun *r) {
         list_remove(&r->queue);
         list_remove(&r->notice);
         run_clear_timer(r);
+        run_held_done(r);
         sd_event_source_disable_unref(r->cgroup_source);
         output_done(&r->output);
         fd_close(r->pidfd);
@@ -106,9 +107,16 @@ SupRun *run_free(SupRun *r) {
 }
 
 void run_release(SupRun *r) {
+        assert(r->state == SUP_RUN_ENDED);
+        if (run_output_waits(r))
+                run_linger(r);
+        else
+                run_forget(r);
+}
+
+void run_forget(SupRun *r) {
         SupManager *m = r->manager;
 
-        assert(r->state == SUP_RUN_ENDED);
         if (r->has_slot)
                 (void) link_send_run(m, KEEPER_FREE, r->id);
         output_remove(&r->output);
@@ -120,6 +128,9 @@ void sup_run_release(SupRun *r) {
         if (!r)
                 return;
         OBJ_CHECK(r, SUP_RUN_MAGIC);
+        /* What the owner lent us goes with it. */
+        r->spec = NULL;
+        r->userdata = NULL;
         run_release(r);
 }
 

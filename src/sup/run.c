@@ -113,6 +113,10 @@ static void on_freeze_timeout(SupRun *r) {
 }
 
 void run_on_timer(SupRun *r) {
+        if (r->lingers) {
+                run_linger_check(r);
+                return;
+        }
         if (r->leader_gone && r->tries > 0 && r->state != SUP_RUN_KILLING) {
                 run_check(r);
                 return;

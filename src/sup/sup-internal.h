@@ -8,6 +8,7 @@
  *   run-end.c   from the leader's exit to the proof that the tree is dead
  *   launch.c    cgroup, output, job: everything before SPAWN
  *   output.c    FIFOs and log files of a run
+ *   held.c      output that no file takes now: of a run that lives, and of one that has ended
  *   link.c      packets from and to the keeper
  *   respawn.c   a new keeper for a dead one
  *   recover.c   what became of runs after a daemon's or a keeper's death */
@@ -44,9 +45,9 @@ void output_done(RunOutput *o);
 int output_open(RunOutput *o, bool create);
 /* Opens the files for the keeper in the order of KEEPER_FD_OUT…: fds[KEEPER_FD_OUT.._KEEPER_FD_MAX) are the caller's. */
 int output_fds(const RunOutput *o, int fds[static _KEEPER_FD_MAX]);
-/* True if nothing is left in the FIFOs. */
-bool output_is_drained(const RunOutput *o);
-/* Moves what is in the FIFOs to the logs: for a run that has no keeper. */
+/* Bytes that are in the FIFOs now. */
+size_t output_left(const RunOutput *o);
+/* Moves what is in the FIFOs to the logs: for a run that has no keeper. On failure the rest stays where it is. */
 int output_drain(const RunOutput *o);
 /* Removes folder and FIFOs. */
 void output_remove(RunOutput *o);
@@ -94,6 +95,10 @@ struct SupRun {
 
         bool ended_due;
         SupExit exit;
+
+        int held_error;    /* why its files take no output now, a positive errno; or 0 */
+        usec_t held_since; /* realtime */
+        bool lingers;      /* released by the owner, and kept for its output */
 };
 
 /* The one writer of the state. */
@@ -134,6 +139,24 @@ void run_kill(SupRun *r);
 /* Looks whether the tree is dead by now, and ends the run then. */
 void run_check(SupRun *r);
 void run_release(SupRun *r);
+/* Frees the slot, the FIFO folder and r, whatever is in them. */
+void run_forget(SupRun *r);
+
+/* ---- output that is held back ---- */
+
+/* The keeper says so; error 0: no longer. */
+void run_on_output(SupRun *r, int error, usec_t since);
+/* Is there output that is not in the files yet, and may get there? Without a keeper for it, it is tried now. */
+bool run_output_waits(SupRun *r);
+/* Keeps a run that was released, for its output: run_forget() when that is in its files. */
+void run_linger(SupRun *r);
+void run_linger_check(SupRun *r);
+/* Gives up the output of the run that has lingered longest. False: there is none. */
+bool manager_forget_lingering(SupManager *m);
+/* For run_free(). */
+void run_held_done(SupRun *r);
+/* What the keeper is to do with output that no file takes. */
+void manager_configure_keeper(SupManager *m);
 
 /* ---- launch ---- */
 
@@ -204,7 +227,8 @@ struct SupManager {
         ListLink queue, notices;
         Heap timers;
         sd_event_source *timer_source, *work_source;
-        unsigned n_spawning, n_alive, n_begun;
+        unsigned n_spawning, n_alive, n_begun, n_held, n_lingering;
+        bool drop_output;
         bool quitting, in_work;
 };
 

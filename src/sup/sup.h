@@ -125,6 +125,9 @@ typedef struct SupOps {
         void (*started)(SupRun *run, const SupIdentity *id, void *userdata);
         /* The whole tree is dead. Commit, then sup_run_release(). */
         void (*ended)(SupRun *run, const SupExit *exit, void *userdata);
+        /* Its output is held back from now on, since no file takes it (error: a positive errno),
+         * or, with error 0, no longer. since: realtime, when that began. Nothing is lost by it. */
+        void (*output)(SupRun *run, int error, usec_t since, void *userdata);
         /* Link up: all runs of this keeper are known now (after start and after a keeper's death). */
         void (*keeper_ready)(pid_t keeper_pid, void *userdata);
         /* Somebody asked the keeper to stop everything. */
@@ -144,6 +147,7 @@ typedef struct SupConfig {
         char *const *daemon_argv; /* for a new keeper's --daemon PATH -- ARGS */
         unsigned start_parallel;  /* spawning at once; 0: 16 */
         unsigned max_runs;        /* 0: from RLIMIT_NOFILE */
+        bool drop_output;         /* what a full disk does not take is dropped; else agents wait */
 } SupConfig;
 
 int sup_manager_new(SupManager **ret,
@@ -155,8 +159,11 @@ SupManager *sup_manager_free(SupManager *m);
 DEFINE_CLEANUP(SupManager *, sup_manager_free);
 /* How many may be spawning at once from now on; 0: 16. */
 void sup_manager_set_start_parallel(SupManager *m, unsigned n);
+void sup_manager_set_drop_output(SupManager *m, bool drop);
 pid_t sup_manager_keeper_pid(const SupManager *m);
 unsigned sup_manager_n_alive(const SupManager *m);
+/* Runs whose output no file takes now, those included that have ended and are kept for it. */
+unsigned sup_manager_n_held(const SupManager *m);
 bool sup_manager_has_cgroups(const SupManager *m);
 /* Which run does a process in this cgroup (or below it) belong to? 0: none of ours. O(1) for known
  * ids. One that nobody expected counts until it is dead: its processes are an agent's. */
@@ -198,6 +205,9 @@ uint64_t sup_run_id(const SupRun *r);
 SupRunState sup_run_state(const SupRun *r);
 pid_t sup_run_pid(const SupRun *r);
 void *sup_run_userdata(const SupRun *r);
+/* Why its output is held back (a positive errno) and since when (realtime); 0: it is not. Also of a
+ * run that was released: sup_run_find() finds it as long as that lasts. */
+int sup_run_held(const SupRun *r, usec_t *ret_since);
 /* kill_signal to the leader (and SIGCONT, thawing first), later the tree; ended() comes.
  * Idempotent. In QUEUED: ended() at once (from the loop). */
 int sup_run_stop(SupRun *r);
@@ -208,7 +218,8 @@ int sup_run_signal(SupRun *r, int signo);
 /* done(r, 0 or -errno) when cgroup.events says frozen; -EOPNOTSUPP without cgroups (then SIGSTOP is not pretended). */
 int sup_run_freeze(SupRun *r, void (*done)(SupRun *r, int error, void *userdata), void *userdata);
 int sup_run_thaw(SupRun *r);
-/* After the end was committed: frees the slot, the FIFO folder, the cgroup and r. */
+/* After the end was committed: frees the slot, the FIFO folder, the cgroup and r; if output of it
+ * is held back, as soon as it is in its files. r, spec and userdata are the owner's no longer. */
 void sup_run_release(SupRun *r);
 
 typedef struct SupUsage {
