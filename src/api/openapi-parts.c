@@ -24,7 +24,7 @@ static const char description[] =
         "hex digits and ascend with time.\n\n"
         "**Errors** are the schema Error: `code` is stable, `detail` says what is wrong, `hint` what to do; x-error-codes lists the "
         "codes. A path that is not here is 404 not_found, a method that a path does not have is 405 method_not_allowed with Allow. "
-        "Only a request whose head does not fit (AGENTD_HEADER_BLOCK_MAX) is answered with 414 or 431 and a body that is no JSON. A 503 has Retry-After.\n\n"
+        "Only a request whose head does not fit (32 KiB) is answered with 414 or 431 and a body that is no JSON. A 503 has Retry-After.\n\n"
         "**Bodies** are JSON in UTF-8 whatever Content-Type says, of 8 MiB at most (AGENTD_BODY_MAX), and may have Content-Encoding gzip or "
         "zstd. Members without a name here are refused where a schema has additionalProperties false and ignored elsewhere, as are query "
         "parameters. A member that may be null is as if absent then.\n\n"
