@@ -321,6 +321,11 @@ int backup_write(const BackupPlaces *p,
                 return r;
         r = write_all(&w, path, ret_message);
         remove_parts(&w);
+        if (r == -EUCLEAN && !*ret_message)
+                return backup_say(ret_message, r,
+                                  str_printf("a database in %s is damaged, `agentd fsck` says which; %s "
+                                             "was not written",
+                                             p->data_dir, path));
         if (r < 0 && !*ret_message)
                 return backup_say(ret_message, r,
                                   str_printf("cannot write %s: %s", path, strerror(-r)));

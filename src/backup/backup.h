@@ -45,13 +45,19 @@ int backup_send(const BackupPlaces *p,
 /* Reads all of it and compares with its manifest. -EMEDIUMTYPE: no backup; -EBADMSG: damaged. */
 int backup_verify(const char *path, BackupResult *ret, char **ret_message);
 
-/* Puts a backup into a folder, after all of it was read, checked and is on disk beside the place it goes
- * to. -EBUSY: a daemon runs there; -ENOTEMPTY: there is data already, unless force, which moves it to
- * *ret_old (fresh; NULL: there was none). Runs that were alive are marked as of another machine: nobody
- * will look for their processes, and their sessions come back as after a power cut. */
+/* Puts a backup into a folder, after all of it was read, checked and is on disk beside the place it
+ * goes to. -EBUSY: a daemon runs there; -ENOTEMPTY: there is data already, unless RESTORE_FORCE,
+ * which moves it to *ret_old (fresh; NULL: there was none). Runs that were alive are marked as of
+ * another machine: nobody will look for their processes, and their sessions come back as after a
+ * power cut. */
+typedef enum RestoreFlags {
+        RESTORE_FORCE = 1 << 0, /* move away what is there */
+        RESTORE_STOPPED =
+                1 << 1, /* what was running or paused is stopped: no agent starts by itself */
+} RestoreFlags;
 int backup_restore(const char *path,
                    const char *dir,
-                   bool force,
+                   unsigned flags,
                    BackupResult *ret,
                    char **ret_old,
                    char **ret_message);

@@ -122,7 +122,25 @@ static int forget_processes(const char *part) {
                      : -ENOMEM;
 }
 
-static int fill_part(const char *path, const char *part, BackupResult *ret, char **ret_message) {
+/* As if each had been stopped: 3 is RUN_ENDED and SESSION_STOPPED, 6 SUP_RESULT_LOST, 1 and 2 are
+ * SESSION_RUNNING and PAUSED, 12 SUBSTATE_EXITED. What these rooms call them is on disk for
+ * good. A record without a process stays as it was. */
+static int stop_sessions(const char *part) {
+        _cleanup_free_ char *state = path_join(part, "state.db");
+        long long now = (long long) clock_realtime();
+        _cleanup_free_ char *sql = str_printf(
+                "UPDATE runs SET state = 3, token_hash = NULL, ended_at = %lld, result = 6, "
+                "reason = 'it was running when the backup was made' WHERE state < 3;"
+                "UPDATE sessions SET status = 3, substate = 12, restart_at = NULL, stopped_at = %lld, "
+                "reason = 'restored from a backup without being started' "
+                "WHERE status IN (1, 2) AND run IS NOT NULL",
+                now, now);
+
+        return state && sql ? store_edit(state, sql) : -ENOMEM;
+}
+
+static int fill_part(
+        const char *path, const char *part, unsigned flags, BackupResult *ret, char **ret_message) {
         int r = fs_remove_tree(AT_FDCWD, part);
 
         if (r >= 0 && mkdir(part, 0700) < 0)
@@ -134,7 +152,7 @@ static int fill_part(const char *path, const char *part, BackupResult *ret, char
                 return errno_neg();
         r = read_checked(path, fd, ret, ret_message);
         if (r >= 0)
-                r = forget_processes(part);
+                r = flags & RESTORE_STOPPED ? stop_sessions(part) : forget_processes(part);
         return r >= 0 && syncfs(fd) < 0 ? errno_neg() : r;
 }
 
@@ -162,14 +180,22 @@ static int check_place(const char *dir, int dir_fd, bool force, int *ret_lock, c
         return r;
 }
 
+/* The folder that was made for a backup which could not be used. */
+static void remove_new(const char *dir, int dir_fd) {
+        if (dir_fd >= 0)
+                (void) unlinkat(dir_fd, "state.db.lock", 0);
+        (void) rmdir(dir);
+}
+
 int backup_restore(const char *path,
                    const char *dir,
-                   bool force,
+                   unsigned flags,
                    BackupResult *ret,
                    char **ret_old,
                    char **ret_message) {
         _cleanup_free_ char *part = path_join(dir, ".restore.part");
         _cleanup_close_ int lock = -EBADF, dir_fd = -EBADF;
+        bool force = flags & RESTORE_FORCE, is_new = access(dir, F_OK) < 0;
         int r = part ? fs_mkdir_p(dir, 0700) : -ENOMEM;
 
         if (r >= 0)
@@ -179,11 +205,13 @@ int backup_restore(const char *path,
         if (r >= 0)
                 r = check_place(dir, dir_fd, force, &lock, ret_message);
         if (r >= 0)
-                r = fill_part(path, part, ret, ret_message);
+                r = fill_part(path, part, flags, ret, ret_message);
         if (r >= 0)
                 r = put_in_place(part, dir, dir_fd, force, ret_old);
         if (part)
                 (void) fs_remove_tree(AT_FDCWD, part);
+        if (r < 0 && is_new)
+                remove_new(dir, dir_fd);
         if (r < 0 && !*ret_message)
                 return backup_say(ret_message, r,
                                   str_printf("cannot restore to %s: %s", dir, strerror(-r)));

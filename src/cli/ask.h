@@ -39,7 +39,8 @@ void query_add(Buf *path, const char *name, const char *value);
 typedef struct Progress {
         Cli *cli;
         HttpClient *client;
-        usec_t from; /* monotonic */
+        usec_t from;               /* monotonic */
+        usec_t looked_at, seen_at; /* for a daemon; it was there */
         bool drawn;
 } Progress;
 void progress_begin(Progress *p, Cli *c, HttpClient *client);

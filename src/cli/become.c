@@ -28,6 +28,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "cli/folders.h"
 
 #define ENTRY_BYTES 4096
 
@@ -41,27 +42,47 @@ typedef struct User {
 
 /* ---- who ---- */
 
-static int find_user(Cli *c, const char *name, User *ret) {
+/* -ERANGE: no user can have this number; -ENOENT: there is nobody of this name. */
+static int look_up(const char *name, User *ret) {
         struct passwd *found = NULL;
         uint64_t number = 0;
 
         bool is_number = str_to_u64(name, &number) >= 0;
         if (is_number && number >= UINT32_MAX)
-                return cli_error(c, CLI_USAGE, "--user=%s: there are no such users", name);
+                return -ERANGE;
         int r = is_number ? getpwuid_r((uid_t) number, &ret->entry, ret->text, ENTRY_BYTES, &found)
                           : getpwnam_r(name, &ret->entry, ret->text, ENTRY_BYTES, &found);
         if (r != 0)
-                return cli_error(c, CLI_FAILURE, "cannot look for the user %s: %s", name,
-                                 strerror(r));
+                return -r;
         if (!found && !is_number)
-                return cli_error(c, CLI_USAGE,
-                                 "there is no user '%s' on this machine; make one with useradd, or give "
-                                 "a number",
-                                 name);
+                return -ENOENT;
         ret->has_entry = found != NULL;
         ret->uid = found ? found->pw_uid : (uid_t) number;
         ret->gid = found ? found->pw_gid : (gid_t) number;
         return 0;
+}
+
+static int find_user(Cli *c, const char *name, User *ret) {
+        int r = look_up(name, ret);
+
+        if (r == -ERANGE)
+                return cli_error(c, CLI_USAGE, "--user=%s: there are no such users", name);
+        if (r == -ENOENT)
+                return cli_error(c, CLI_USAGE,
+                                 "there is no user '%s' on this machine; make one with useradd, or give "
+                                 "a number",
+                                 name);
+        return r < 0 ? cli_error(c, CLI_FAILURE, "cannot look for the user %s: %s", name,
+                                 strerror(-r))
+                     : 0;
+}
+
+uid_t become_whom(Cli *c) {
+        User u = {};
+
+        if (geteuid() != 0 || str_isempty(c->config.user) || look_up(c->config.user, &u) < 0)
+                return geteuid();
+        return u.uid;
 }
 
 /* As su(1) does: `~` is that user's from here on. */
@@ -129,7 +150,7 @@ static int give(Cli *c, const char *path, int fd, const char *mark, const User *
         if (r < 0)
                 return cli_error(c, CLI_FAILURE, "cannot give the folder %s to user %u: %s", path,
                                  (unsigned) u->uid, strerror(-r));
-        cli_note(c, "agentd: gave the folder %s to user %u", path, (unsigned) u->uid);
+        cli_note(c, "agentd: gave the folder %s to %s", path, user_text(c, u->uid));
         return 0;
 }
 

@@ -169,6 +169,9 @@ int64_t cli_number(JsonSpan object, const char *name);
 usec_t cli_time(JsonSpan object, const char *name);
 /* "3min ago", "in 5s", "" for 0. */
 char *cli_ago(Cli *c, usec_t t);
+/* A time as people write it: a span ago (`5min`), a whole time, or the clock's (`14:39`, `14:39:50`) of
+ * the last 24 hours, in UTC as everything is printed. Another text: a usage error that names the option. */
+int cli_time_option(Cli *c, const char *option, const char *text, usec_t *ret);
 /* Text in a JSON string's place: JSON if it is JSON, else a string of it. */
 void cli_write_value(JsonWriter *w, const char *text, bool as_string);
 /* Prints JSON with a newline: as it is, or indented for people. */

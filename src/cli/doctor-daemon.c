@@ -89,8 +89,25 @@ void doctor_programs(Doctor *d) {
 
 static void no_daemon(Doctor *d, int error) {
         Cli *c = d->c;
+        pid_t daemon = 0;
 
-        if (error == -EACCES)
+        if (!c->url && d->keeper > 0 && error == -ETIMEDOUT && !keeper_has_daemon(d->keeper))
+                doctor_say(d, DOCTOR_FAIL, "daemon",
+                           cli_text(c, "the daemon ends whenever its keeper (pid %d) starts it",
+                                    (int) d->keeper),
+                           cli_text(c,
+                                    "why is in its log, %s/agentd.log or that of the service; kill %d ends "
+                                    "the keeper",
+                                    c->config.data_dir, (int) d->keeper));
+        else if (!c->url && d->keeper == 0 && daemon_find(c->config.db, &daemon) > 0)
+                doctor_say(d, DOCTOR_FAIL, "daemon",
+                           cli_text(c, "runs (pid %d), but its socket is not at %s", (int) daemon,
+                                    c->socket_path),
+                           cli_text(c,
+                                    "the runtime folder was removed, or is another; agentd --port %u stop "
+                                    "--all && agentd start --detach",
+                                    (unsigned) c->config.port));
+        else if (error == -EACCES)
                 doctor_say(d, DOCTOR_FAIL, "daemon",
                            cli_text(c, "the socket %s belongs to another user", c->socket_path),
                            "be that user, or set AGENTD_URL and AGENTD_TOKEN");

@@ -17,6 +17,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cli/doctor.h"
+#include "cli/folders.h"
 #include "cli/table.h"
 
 #define SPACE_WARN ((uint64_t) 1 << 30)
@@ -103,11 +104,20 @@ static bool check_folder(Doctor *d, const char *what, const char *path) {
                            "move it away, or choose another: agentd config shows the setting");
                 return false;
         }
-        if (st.st_uid != geteuid() && st.st_uid != 0) {
+        if (st.st_uid != d->user && st.st_uid != 0) {
                 doctor_say(d, DOCTOR_FAIL, "folders",
-                           cli_text(c, "the %s folder %s belongs to user %u, you are %u", what,
-                                    path, (unsigned) st.st_uid, (unsigned) geteuid()),
+                           cli_text(c, "the %s folder %s belongs to %s, %s %s", what, path,
+                                    user_text(c, st.st_uid),
+                                    d->user == geteuid() ? "you are" : "agentd runs as",
+                                    user_text(c, d->user)),
                            "be that user, chown the folder, or choose another");
+                return false;
+        }
+        if ((st.st_mode & S_IRWXU) != S_IRWXU) {
+                doctor_say(d, DOCTOR_FAIL, "folders",
+                           cli_text(c, "the %s folder %s has mode %04o: its owner cannot use it",
+                                    what, path, (unsigned) st.st_mode & 07777),
+                           cli_text(c, "chmod 700 %s", path));
                 return false;
         }
         if (st.st_mode & (S_IWGRP | S_IWOTH)) {
@@ -119,6 +129,36 @@ static bool check_folder(Doctor *d, const char *what, const char *path) {
         return true;
 }
 
+/* Root who worked in another's folder leaves such files. */
+static bool check_databases(Doctor *d) {
+        Cli *c = d->c;
+        uid_t owner = 0;
+        const char *path = database_file_of_other(c, d->user, &owner);
+
+        if (!path)
+                return true;
+        doctor_say(
+                d, DOCTOR_FAIL, "folders",
+                cli_text(c, "%s belongs to %s, %s %s", path, user_text(c, owner),
+                         d->user == geteuid() ? "you are" : "agentd runs as", user_text(c, d->user)),
+                cli_text(c, "as root: chown -R %s %s", user_text(c, d->user), c->config.data_dir));
+        return false;
+}
+
+/* "yours alone", or whose. */
+static const char *folders_text(Doctor *d) {
+        Cli *c = d->c;
+        const char *data = c->config.data_dir, *runtime = c->config.runtime_dir;
+
+        if (access(data, F_OK) < 0)
+                return cli_text(c, "%s does not exist yet; `agentd start` makes it", data);
+        return cli_text(c, "%s%s%s %s alone", data,
+                        access(runtime, F_OK) < 0 ? "" : cli_text(c, " and %s", runtime),
+                        access(runtime, F_OK) < 0 ? " is" : " are",
+                        d->user == geteuid() ? "yours"
+                                             : cli_text(c, "for %s", user_text(c, d->user)));
+}
+
 void doctor_folders(Doctor *d) {
         Cli *c = d->c;
 
@@ -126,11 +166,8 @@ void doctor_folders(Doctor *d) {
                 return;
         bool good = check_folder(d, "data", c->config.data_dir);
         good = check_folder(d, "runtime", c->config.runtime_dir) && good;
-        if (good)
-                doctor_say(d, DOCTOR_OK, "folders",
-                           cli_text(c, "%s and %s are yours alone", c->config.data_dir,
-                                    c->config.runtime_dir),
-                           NULL);
+        if (good && check_databases(d))
+                doctor_say(d, DOCTOR_OK, "folders", folders_text(d), NULL);
         if (streq(existing_folder(c, c->config.data_dir), c->config.data_dir))
                 check_file_system(d, c->config.data_dir);
         if (streq(existing_folder(c, c->config.runtime_dir), c->config.runtime_dir))

@@ -20,6 +20,7 @@
 #include "base/proc.h"
 #include "base/str.h"
 #include "cli/doctor.h"
+#include "cli/folders.h"
 #include "cli/launch.h"
 
 #define PROC_BYTES  ((size_t) 1 << 20)
@@ -59,13 +60,14 @@ void doctor_kernel(Doctor *d) {
 
 /* ---- cgroups ---- */
 
-/* The folder of our own cgroup in the cgroup2 mount, or NULL. */
-static char *own_cgroup(Cli *c) {
+/* The folder of the keeper's cgroup, without one of our own, in the cgroup2 mount, or NULL. */
+static char *daemon_cgroup(Doctor *d) {
+        Cli *c = d->c;
         _cleanup_free_ char *text = NULL, *path = NULL;
         char *lines = NULL, *point = NULL;
 
         if (fs_read_file(AT_FDCWD, "/proc/self/mounts", PROC_BYTES, &text, NULL) < 0 ||
-            proc_cgroup(getpid(), &path) < 0)
+            proc_cgroup(d->keeper > 0 ? d->keeper : getpid(), &path) < 0)
                 return NULL;
         for (char *line = strtok_r(text, "\n", &lines); line && !point;
              line = strtok_r(NULL, "\n", &lines)) {
@@ -96,6 +98,16 @@ static char *missing_controllers(Cli *c, const char *folder) {
         return missing;
 }
 
+/* Root may write everywhere, the user that its agentd becomes only to what is given to him. */
+static bool may_write(const Doctor *d, const char *path) {
+        struct stat st;
+
+        if (d->user == geteuid())
+                return access(path, W_OK) >= 0;
+        return stat(path, &st) >= 0 &&
+               ((st.st_uid == d->user && st.st_mode & S_IWUSR) || st.st_mode & S_IWOTH);
+}
+
 void doctor_cgroup(Doctor *d) {
         Cli *c = d->c;
         const char *setting = c->config.cgroup_root,
@@ -107,17 +119,26 @@ void doctor_cgroup(Doctor *d) {
                            "AGENTD_CGROUP=auto switches it on");
                 return;
         }
-        const char *folder = streq(setting, "auto") ? own_cgroup(c) : existing_folder(c, setting);
+        const char *folder = streq(setting, "auto") ? daemon_cgroup(d) : existing_folder(c, setting);
         if (!folder) {
                 doctor_say(d, DOCTOR_WARN, "cgroup",
                            cli_text(c, "no cgroup v2 is mounted: %s", without),
                            "in a container: mount it (--cgroupns=private, writable)");
                 return;
         }
-        if (access(folder, W_OK) < 0 || access(cli_text(c, "%s/cgroup.procs", folder), W_OK) < 0) {
+        if (d->user != geteuid() && d->keeper == 0 && streq(setting, "auto")) {
+                doctor_say(d, DOCTOR_OK, "cgroup",
+                           cli_text(c, "looked at when agentd runs as %s", user_text(c, d->user)),
+                           NULL);
+                return;
+        }
+        if (!may_write(d, folder) || !may_write(d, cli_text(c, "%s/cgroup.procs", folder))) {
                 doctor_say(
                         d, streq(setting, "auto") ? DOCTOR_WARN : DOCTOR_FAIL, "cgroup",
-                        cli_text(c, "%s is not ours to write to: %s", folder, without),
+                        cli_text(c, "%s is not %s to write to: %s", folder,
+                                 d->user == geteuid() ? "ours"
+                                                      : cli_text(c, "for %s", user_text(c, d->user)),
+                                 without),
                         "as a service: Delegate=yes; for a user: systemd-run --user --scope -p Delegate=yes");
                 return;
         }

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "base/str.h"
+#include "cli/become.h"
 #include "cli/verbs.h"
 
 #define TEXT_BYTES ((size_t) 1 << 20)
@@ -99,7 +100,7 @@ int verb_doctor(Cli *c) {
                 doctor_folders,  doctor_leftovers, doctor_kernel, doctor_cgroup,
                 doctor_limits,   doctor_clock,     doctor_linger,
         };
-        Doctor d = { .c = c };
+        Doctor d = { .c = c, .user = become_whom(c) };
 
         for (size_t i = 0; i < ELEMENTSOF(checks); i++)
                 checks[i](&d);

@@ -25,6 +25,7 @@ typedef struct Doctor {
         bool has_daemon; /* it answered */
         Reply version;   /* of the daemon, if it answered */
         pid_t keeper;    /* 0: none, or not known */
+        uid_t user;      /* as whom a daemon runs that is started here */
 } Doctor;
 
 /* text and advice must live as long as the Cli. */

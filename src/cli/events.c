@@ -21,11 +21,9 @@ static int since_id(Cli *c, usec_t fallback, char *ret) {
         const char *text = cli_option(c, "since");
         usec_t t = fallback;
 
-        if (text && clock_parse_span(text, &t) >= 0)
-                t = t < c->now ? c->now - t : 0;
-        else if (text && clock_parse_rfc3339(text, &t) < 0)
-                return cli_usage(c, "--since %s: a time span such as 1h, or a time, is expected",
-                                 text);
+        int r = text ? cli_time_option(c, "since", text, &t) : 0;
+        if (r != 0)
+                return r;
         (void) id_format(id_of_time(t), ret);
         return 0;
 }

@@ -17,6 +17,7 @@
 #include <sys/un.h>
 
 #include "base/fs.h"
+#include "base/proc.h"
 #include "base/str.h"
 #include "keeper/message.h"
 
@@ -31,17 +32,49 @@ static pid_t read_pid(int fd) {
         return str_to_u64(text, &pid) >= 0 && pid <= INT32_MAX ? (pid_t) pid : 0;
 }
 
-int keeper_find(const char *runtime_dir, pid_t *ret) {
-        _cleanup_free_ char *path = path_join(runtime_dir, "keeper.lock");
+static int find_holder(const char *path, pid_t *ret) {
         struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
-        if (!path)
-                return 0;
         _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
                 return 0;
         *ret = read_pid(fd);
         return 1;
+}
+
+int keeper_find(const char *runtime_dir, pid_t *ret) {
+        _cleanup_free_ char *path = path_join(runtime_dir, "keeper.lock");
+
+        return path ? find_holder(path, ret) : 0;
+}
+
+int daemon_find(const char *db, pid_t *ret) {
+        _cleanup_free_ char *path = str_printf("%s.lock", db);
+
+        if (!path || access(path, F_OK) < 0)
+                return -ENOENT;
+        return find_holder(path, ret);
+}
+
+bool keeper_has_daemon(pid_t keeper) {
+        _cleanup_(dir_closep) DIR *dir = opendir("/proc");
+        const struct dirent *e;
+        ProcStat stat;
+        uint64_t pid;
+
+        while (dir && (e = readdir(dir))) {
+                char path[64], comm[32] = "";
+
+                if (str_to_u64(e->d_name, &pid) < 0 || proc_stat((pid_t) pid, &stat) < 0 ||
+                    stat.ppid != keeper || stat.state == 'Z')
+                        continue;
+                (void) snprintf(path, sizeof(path), "/proc/%.20s/comm", e->d_name);
+                _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+                if (fd >= 0 && read(fd, comm, sizeof(comm) - 1) > 0 &&
+                    str_startswith(comm, "agentd-daemon"))
+                        return true;
+        }
+        return !dir;
 }
 
 static int connect_control(const char *runtime_dir, int *ret) {

@@ -21,6 +21,7 @@
 
 #include "base/str.h"
 #include "cli/activation.h"
+#include "cli/keeper-link.h"
 
 #define BACKLOG     4096
 #define TCP_MAX     (LISTEN_FDS_MAX - 1)
@@ -56,7 +57,14 @@ static int bind_one(const struct addrinfo *a, uint16_t port, int *ret) {
 static int explain(Cli *c, int error) {
         unsigned port = (unsigned) c->config.port;
         const char *host = c->config.host;
+        pid_t daemon = 0;
 
+        if (error == -EADDRINUSE && daemon_find(c->config.db, &daemon) > 0)
+                return cli_error(
+                        c, CLI_FAILURE,
+                        "agentd is already running on %s (pid %d), but not with the runtime folder "
+                        "%s, or that was removed; agentd --port %u stop --all ends it",
+                        c->config.db, (int) daemon, c->config.runtime_dir, port);
         if (error == -EADDRINUSE)
                 return cli_error(
                         c, CLI_FAILURE,

@@ -13,11 +13,11 @@
 #include "cli/table.h"
 #include "cli/verbs.h"
 
-#define PATH_BYTES  ((size_t) 64 * 1024)
-#define LINE_BYTES  ((size_t) 4 * 1024 * 1024)
-#define ERROR_BYTES ((size_t) 64 * 1024)
+#define PATH_BYTES    ((size_t) 64 * 1024)
+#define LINE_BYTES    ((size_t) 4 * 1024 * 1024)
+#define ERROR_BYTES   ((size_t) 64 * 1024)
+#define RUN_ID_LENGTH 16
 
-/* "5min" is a time ago; a whole time stays as it is. */
 static int add_time(Cli *c, Buf *path, const char *option) {
         char time[CLOCK_RFC3339_SIZE];
         const char *text = cli_option(c, option);
@@ -25,13 +25,34 @@ static int add_time(Cli *c, Buf *path, const char *option) {
 
         if (!text)
                 return 0;
-        if (clock_parse_span(text, &t) >= 0 && t < c->now)
-                text = clock_format_rfc3339(c->now - t, time);
-        else if (clock_parse_rfc3339(text, &t) < 0)
-                return cli_usage(c, "--%s %s: a time span such as 5min, or a time, is expected",
-                                 option, text);
-        query_add(path, option, text);
-        return 0;
+        int r = cli_time_option(c, option, text, &t);
+        if (r == 0)
+                query_add(path, option, clock_format_rfc3339(t, time));
+        return r;
+}
+
+/* --run: its id, or its number as `agentd runs` and AGENTD_RUN have it. */
+static int add_run(Cli *c, const char *session, Buf *path) {
+        const char *text = cli_option(c, "run");
+        _cleanup_buf_ Buf buf = {};
+        JsonSpan runs, run;
+        uint64_t number;
+
+        if (!text || strlen(text) >= RUN_ID_LENGTH || str_to_u64(text, &number) < 0) {
+                query_add(path, "run", text);
+                return 0;
+        }
+        int r = ask_list(c, cli_text(c, "/sessions/%s/runs", session), &buf, &runs);
+        if (r != 0)
+                return r;
+        JsonIter it = json_iter(runs);
+        while (json_next(&it, NULL, &run))
+                if ((uint64_t) cli_number(run, "number") == number) {
+                        query_add(path, "run", cli_member(c, run, "run_id"));
+                        return 0;
+                }
+        return cli_error(c, CLI_NOT_FOUND, "there is no run %s; see: agentd runs %s", text,
+                         c->args[0]);
 }
 
 /* The path without what differs between the requests of one following. */
@@ -40,8 +61,9 @@ static int log_path(Cli *c, const char *id, bool with_since, Buf *path) {
         (void) buf_printf(path, "/sessions/%s/logs", id);
         query_add(path, "stream", cli_option(c, "stream"));
         query_add(path, "grep", cli_option(c, "grep"));
-        query_add(path, "run", cli_option(c, "run"));
-        int r = with_since ? add_time(c, path, "since") : 0;
+        int r = add_run(c, id, path);
+        if (r == 0 && with_since)
+                r = add_time(c, path, "since");
         return r == 0 ? add_time(c, path, "until") : r;
 }
 

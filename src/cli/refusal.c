@@ -12,8 +12,16 @@
 #define SENTENCE_MAX ((size_t) 64 * 1024)
 
 static int not_running(Cli *c) {
-        pid_t keeper = 0;
+        pid_t keeper = 0, daemon = 0;
 
+        if (daemon_find(c->config.db, &daemon) > 0 && keeper_find(c->config.runtime_dir, &keeper) == 0)
+                return cli_error(
+                        c, CLI_FAILURE,
+                        "agentd runs (pid %d), but its socket is not at %s: was the runtime folder "
+                        "removed, or is it another? agentd --port %u reaches it; to mend it: agentd "
+                        "--port %u stop --all && agentd start --detach",
+                        (int) daemon, c->socket_path, (unsigned) c->config.port,
+                        (unsigned) c->config.port);
         if (keeper_find(c->config.runtime_dir, &keeper) > 0)
                 return cli_error(
                         c, CLI_FAILURE,
@@ -26,7 +34,22 @@ static int not_running(Cli *c) {
                 c->socket_path, where_options(c));
 }
 
+/* Its keeper holds the sockets, so connections wait for a daemon that does not stay. */
+static int daemon_keeps_ending(Cli *c) {
+        pid_t keeper = 0;
+
+        (void) keeper_find(c->config.runtime_dir, &keeper);
+        return cli_error(
+                c, CLI_FAILURE,
+                "agentd does not answer: its daemon ends whenever its keeper (pid %d) starts it; why is in "
+                "the log, %s/agentd.log or that of the service. Mend it and the next start serves, or "
+                "end it: kill %d",
+                (int) keeper, c->config.data_dir, (int) keeper);
+}
+
 int ask_no_answer(Cli *c, int error) {
+        if (error == -EHOSTDOWN)
+                return daemon_keeps_ending(c);
         if (!c->url && (error == -ECONNREFUSED || error == -ENOENT || error == -ENOTDIR))
                 return not_running(c);
         if (!c->url && error == -EACCES)

@@ -18,6 +18,7 @@
 #include "cli/activation.h"
 #include "cli/ask.h"
 #include "cli/become.h"
+#include "cli/folders.h"
 #include "cli/keeper-link.h"
 #include "cli/launch.h"
 #include "cli/probe.h"
@@ -28,54 +29,6 @@
 #define READY_WAIT_USEC (90 * USEC_PER_SEC)
 #define LOOK_MSEC       20
 #define LOG_LINES       10
-
-/* Who may change the runtime folder can put a socket of his own in the place of ours, and is then
- * told what agents and clients are told, or handed the listening sockets. */
-static int check_runtime_folder(Cli *c) {
-        const char *path = c->config.runtime_dir;
-        struct stat st;
-
-        if (stat(path, &st) < 0)
-                return cli_error(c, CLI_FAILURE, "cannot look at the folder %s: %s", path,
-                                 strerror(errno));
-        if (st.st_uid != geteuid() && st.st_uid != 0)
-                return cli_error(c, CLI_NOT_PERMITTED,
-                                 "the runtime folder %s belongs to another user; choose another with "
-                                 "AGENTD_RUNTIME_DIR",
-                                 path);
-        if (st.st_mode & (S_IWGRP | S_IWOTH))
-                return cli_error(c, CLI_NOT_PERMITTED,
-                                 "others may write to the runtime folder %s; chmod 700 it, or choose "
-                                 "another with AGENTD_RUNTIME_DIR",
-                                 path);
-        return 0;
-}
-
-/* Before anything is made: the folder beside a database that is none would be the wrong one. */
-static int check_database(Cli *c) {
-        const char *path = c->config.db;
-        struct stat st;
-
-        if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
-                return 0;
-        return cli_error(c, CLI_USAGE,
-                         "the database %s is a folder; name the file in it: --db %s/state.db", path,
-                         path);
-}
-
-static int make_folders(Cli *c) {
-        const char *folders[] = { c->config.data_dir, c->config.runtime_dir };
-
-        ARRAY_FOREACH(f, folders) {
-                int r = fs_mkdir_p(*f, 0700);
-                if (r < 0)
-                        return cli_error(c, r == -EACCES ? CLI_NOT_PERMITTED : CLI_FAILURE,
-                                         "cannot make the folder %s: %s; choose another place with "
-                                         "--db FILE (AGENT_RUNTIME_DB)",
-                                         *f, strerror(-r));
-        }
-        return check_runtime_folder(c);
-}
 
 /* The lock, or -EBADF in *ret if a keeper lives. */
 static int lock_start(Cli *c, int *ret) {
@@ -300,9 +253,7 @@ int start_daemon(Cli *c) {
 
         int r = become_user(c);
         if (r == 0)
-                r = check_database(c);
-        if (r == 0)
-                r = make_folders(c);
+                r = folders_make(c);
         if (r == 0)
                 r = lock_start(c, &lock);
         if (r != 0)

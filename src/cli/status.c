@@ -148,7 +148,7 @@ static usec_t since(Cli *c, JsonSpan s, JsonSpan run) {
         return t ? t : cli_time(s, "updated_at");
 }
 
-/* "exit status 3, after 5min" */
+/* "after 5min: exit status 3": the reason may be long and end with what to do. */
 static char *end_text(Cli *c, JsonSpan run) {
         const char *result = cli_member(c, run, "result"), *reason = cli_member(c, run, "reason");
         usec_t from = cli_time(run, "started_at"), to = cli_time(run, "ended_at");
@@ -156,8 +156,8 @@ static char *end_text(Cli *c, JsonSpan run) {
 
         if (from == 0 || to < from)
                 return cli_text(c, "%s", *reason ? reason : result);
-        return cli_text(c, "%s, after %s", *reason ? reason : result,
-                        text_span(to - from, span, sizeof(span)));
+        return cli_text(c, "after %s: %s", text_span(to - from, span, sizeof(span)),
+                        *reason ? reason : result);
 }
 
 /* What a run uses, if the daemon tells. */
@@ -222,7 +222,9 @@ void session_status_text(Cli *c, JsonSpan s, JsonSpan run, JsonSpan checkpoint, 
         /* Some reasons say it themselves. */
         if (streq(cli_member(c, s, "status"), "error") && !strstr(reason, "tries again"))
                 row(out, "Next run",
-                    cli_text(c, "none; `agentd resume %s` tries again", cli_member(c, s, "name")));
+                    strstr(reason, "tries again") ? "none"
+                                                  : cli_text(c, "none; `agentd start %s` tries again",
+                                                             cli_member(c, s, "name")));
         if (run_is_open(c, run)) {
                 row(out, "Main PID", cli_member(c, run, "pid"));
                 print_usage(c, run, out);

@@ -69,11 +69,41 @@ static int token_list(Cli *c) {
         return 0;
 }
 
+/* A name that one token alone has stands for its id; anything else is left to the daemon to refuse. */
+static int token_of_name(Cli *c, const char **id) {
+        _cleanup_buf_ Buf buf = {};
+        const char *name = *id, *ids = "";
+        JsonSpan list, item;
+        size_t n = 0;
+
+        int r = ask_list(c, "/tokens", &buf, &list);
+        if (r != 0)
+                return r;
+        JsonIter it = json_iter(list);
+        while (json_next(&it, NULL, &item)) {
+                const char *own = cli_member(c, item, "token_id");
+
+                if (streq(own, name))
+                        return 0;
+                if (!streq(cli_member(c, item, "name"), name))
+                        continue;
+                ids = cli_text(c, "%s%s%s", ids, n++ ? ", " : "", own);
+        }
+        if (n > 1)
+                return cli_error(c, CLI_USAGE, "%zu tokens are called '%s', name one by its id: %s",
+                                 n, name, ids);
+        *id = n == 1 ? ids : name;
+        return 0;
+}
+
 static int token_revoke(Cli *c, const char *id) {
         _cleanup_reply_ Reply reply = {};
-        char *escaped = cli_keep(c, http_url_escape(id));
 
-        int r = ask(c, "DELETE", cli_text(c, "/tokens/%s", escaped), NULL, &reply);
+        int r = token_of_name(c, &id);
+        if (r != 0)
+                return r;
+        char *escaped = cli_keep(c, http_url_escape(id));
+        r = ask(c, "DELETE", cli_text(c, "/tokens/%s", escaped), NULL, &reply);
         if (r != 0)
                 return r;
         if (c->json)
@@ -88,7 +118,7 @@ int verb_token(Cli *c) {
         bool revoke = streq(action, "revoke");
 
         if (revoke && c->n_args != 2)
-                return cli_usage(c, "`agentd token revoke` takes a token's id");
+                return cli_usage(c, "`agentd token revoke` takes a token's id or name");
         if (!revoke && c->n_args != 1)
                 return cli_usage(c, "`agentd token %s` takes no argument", action);
         if (revoke)

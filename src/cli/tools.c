@@ -85,8 +85,10 @@ int verb_restore_backup(Cli *c) {
         int r = restore_folder(c, &dir);
         if (r != 0)
                 return r;
-        const char *const args[] = { "--tool=restore-backup", dir, file,
-                                     flag(c, "force", "--force"), NULL };
+        const char *const args[] = {
+                "--tool=restore-backup",         dir, file, flag(c, "force", "--force"),
+                flag(c, "stopped", "--stopped"), NULL
+        };
         return run_tool(c, args);
 }
 

@@ -56,6 +56,34 @@ char *cli_ago(Cli *c, usec_t t) {
         return cli_text(c, "%s ago", text_span(c->now > t ? c->now - t : 0, span, sizeof(span)));
 }
 
+/* "14:39", "14:39:50": put behind today's date, or yesterday's if that is still to come. */
+static int parse_time_of_day(Cli *c, const char *text, usec_t *ret) {
+        char today[CLOCK_RFC3339_SIZE];
+        size_t n = strlen(text);
+        usec_t t;
+
+        if (n != strlen("14:39") && n != strlen("14:39:50"))
+                return -EINVAL;
+        (void) clock_format_rfc3339(c->now, today);
+        int r = clock_parse_rfc3339(cli_text(c, "%.10s %s%s", today, text, n == 5 ? ":00" : ""), &t);
+        if (r >= 0)
+                *ret = t > c->now ? t - USEC_PER_DAY : t;
+        return r;
+}
+
+int cli_time_option(Cli *c, const char *option, const char *text, usec_t *ret) {
+        usec_t t;
+
+        if (clock_parse_span(text, &t) >= 0)
+                *ret = t < c->now ? c->now - t : 0;
+        else if (clock_parse_rfc3339(text, ret) < 0 && parse_time_of_day(c, text, ret) < 0)
+                return cli_usage(c,
+                                 "--%s %s: expected how long ago (5min, 2h), a time of day (14:39) or a "
+                                 "time (2026-11-22T14:39:00Z), in UTC",
+                                 option, text);
+        return 0;
+}
+
 void cli_write_value(JsonWriter *w, const char *text, bool as_string) {
         JsonSpan value;
 

@@ -96,16 +96,17 @@ static const CliOption logs_options[] = {
         { "follow", 'f', NULL, "go on with what comes" },
         { "lines", 'n', "N", "the last N lines, or all; with -f 10" },
         { "stream", 0, "stdout|stderr", "only this stream" },
-        { "since", 0, "TIME", "only from then on: 10min (ago), or a time" },
+        { "since", 0, "TIME", "only from then on: 10min (ago), 14:39, or a time, in UTC" },
         { "until", 0, "TIME", "only before" },
         { "grep", 0, "TEXT", "only lines that contain this text" },
-        { "run", 0, "RUN", "only this run" },
+        { "run", 0, "RUN", "only this run: its number or id, see `agentd runs`" },
         {},
 };
 static const CliOption events_options[] = {
         { "follow", 'f', NULL, "go on with what comes" },
         { "lines", 'n', "N", "the last N events, or all; default 50" },
-        { "since", 0, "TIME", "from then on: 1h (ago), or a time; default 1d, with -f now" },
+        { "since", 0, "TIME",
+          "from then on: 1h (ago), 14:39, or a time, in UTC; default 1d, with -f now" },
         {},
 };
 static const CliOption messages_options[] = {
@@ -152,6 +153,7 @@ static const CliOption backup_options[] = {
 static const CliOption restore_backup_options[] = {
         { "to", 0, "DIR", "into this folder; default: the data folder" },
         { "force", 0, NULL, "move away what is there" },
+        { "stopped", 0, NULL, "no agent starts by itself: what was running is stopped" },
         { "check", 0, NULL, "only read it and check every file" },
         {},
 };
@@ -195,7 +197,10 @@ const Verb verb_table[] = {
           "mistake changes nothing.",
           "agentd reload", verb_reload },
         { "token", NULL, "The daemon", "create|list|revoke [TOKEN]", 1, 2, 0, token_options,
-          "make, list and revoke API tokens", "The secret is printed once and is stored nowhere.",
+          "make, list and revoke API tokens",
+          "The secret is printed once and is stored nowhere. To replace one: create the new,\n"
+          "give it to who uses the old, revoke the old by its id, or its name if only one\n"
+          "has it.",
           "agentd token create --scope read --expires 30d", verb_token },
 
         { "backup", NULL, "The daemon", "FILE", 1, 1, VERB_SLOW, backup_options,
@@ -208,7 +213,8 @@ const Verb verb_table[] = {
         { "restore-backup", NULL, "The daemon", "FILE", 1, 1, VERB_SLOW, restore_backup_options,
           "put a backup in its place, while agentd is stopped",
           "All of it is checked before anything is touched. Sessions that were running in\n"
-          "it come back as after a power cut.",
+          "it come back as after a power cut, in their own workspaces; with --stopped they\n"
+          "wait for `agentd start SESSION`.",
           "agentd restore-backup agentd-monday.tar.zst --to ./restored", verb_restore_backup },
         { "fsck", NULL, "The daemon", "", 0, 0, VERB_SLOW, fsck_options,
           "check that everything stored is there and is what it says",
@@ -222,9 +228,10 @@ const Verb verb_table[] = {
           "agentd create --name notes --model fableforge-14b --tools search", verb_create },
         { "run", NULL, "Sessions", "[--] COMMAND…", 1, ANY, VERB_COMMAND | VERB_SLOW, run_options,
           "create a session that runs a command, and start it",
-          "Runs in the current folder, or in the workspace; a word of the command that\n"
-          "names a file from here and none from there is passed as an absolute path.",
-          "agentd run --name reader --workspace ./docs -- python3 reader.py", verb_run },
+          "Runs in the current folder, or in the workspace; a word of the command with a\n"
+          "slash that names a file from here and none from there is passed as an absolute\n"
+          "path.",
+          "agentd run --name reader --workspace ./docs -- python3 ./reader.py", verb_run },
         { "restart", NULL, "Sessions", "SESSION…", 1, ANY, VERB_SLOW, NULL,
           "stop sessions and start them again", NULL, "agentd restart reader", verb_restart },
         { "pause", NULL, "Sessions", "SESSION…", 1, ANY, VERB_SLOW, NULL,

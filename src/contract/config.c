@@ -105,12 +105,48 @@ static int hear_files(ConfigTexts *t, const char *const *options, DaemonConfig *
         return r;
 }
 
-static int hear_all(ConfigTexts *t, const char *const *options, DaemonConfig *c) {
-        int r = hear_files(t, options, c);
+/* ---- an option that names another database ---- */
 
+static bool is_same_path(const char *one, const char *other) {
+        _cleanup_free_ char *a = NULL, *b = NULL;
+
+        return streq(one, other) ||
+               (path_absolute(one, &a) >= 0 && path_absolute(other, &b) >= 0 && streq(a, b));
+}
+
+/* Another database than the files' is another daemon: the places that they name for what belongs to
+ * theirs would make a client talk to the wrong one, and a daemon use the other's. */
+static int forget_other_places(ConfigTexts *t, size_t db, const char *db_of_files) {
+        static const char *const places[] = { "AGENT_RUNTIME_MEMORY_DB", "AGENTD_DATA_DIR",
+                                              "AGENTD_RUNTIME_DIR" };
+        size_t i = 0;
+
+        if (!t->origins[db] || !str_startswith(t->origins[db], "option ") ||
+            is_same_path(t->texts[db], db_of_files))
+                return 0;
+        for (size_t n = 0; n < ELEMENTSOF(places); n++) {
+                (void) config_index_by_env(places[n], &i);
+                bool is_of_file = t->origins[i] && t->origins[i][0] == '/';
+                int r = is_of_file ? config_say(t, i, NULL, NULL) : 0;
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int hear_all(ConfigTexts *t, const char *const *options, DaemonConfig *c) {
+        _cleanup_free_ char *db_of_files = NULL;
+        size_t db = 0;
+
+        (void) config_index_by_env("AGENT_RUNTIME_DB", &db);
+        int r = hear_files(t, options, c);
+        if (r >= 0) {
+                db_of_files = strdup(t->texts[db] ? t->texts[db] : config_table[db].fallback);
+                r = db_of_files ? 0 : -ENOMEM;
+        }
         for (size_t i = 0; i < config_table_size && r >= 0; i++)
                 r = hear(t, i, options);
-        return r;
+        return r < 0 ? r : forget_other_places(t, db, db_of_files);
 }
 
 /* ---- from texts to values ---- */

@@ -209,6 +209,14 @@ static void unit_decide(AgentUnit *u, const SessionInfo *info, RunEnd *end) {
         end->start_count = state.window_count;
 }
 
+/* Who looks after a machine reads its log, and nothing else tells there of an agent that is down for good. */
+static void log_given_up(const AgentUnit *u, const SessionInfo *info, const RunEnd *end) {
+        if (u->end.stop_was_asked || (end->next != RUN_NEXT_FAILED && end->next != RUN_NEXT_LOST))
+                return;
+        log_notice("Session %s (%016llx) is not started again: %s", info->name,
+                   (unsigned long long) info->id, end->reason ?: "it ended");
+}
+
 static int unit_commit_end(AgentUnit *u, Session *s) {
         RunEnd end = {
                 .result = (int) u->end.result,
@@ -220,6 +228,7 @@ static int unit_commit_end(AgentUnit *u, Session *s) {
                 .reason = u->end.reason[0] ? u->end.reason : NULL,
         };
         unit_decide(u, session_info(s), &end);
+        log_given_up(u, session_info(s), &end);
         return session_run_ended(s, u->run, &end, on_ended_committed, u);
 }
 

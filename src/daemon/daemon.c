@@ -51,6 +51,7 @@ struct Daemon {
         MemoryManager *memory;
         Agents *agents;
         SupManager *sup;
+        unsigned n_recovered; /* runs that the daemon before left open */
         Api *api;
         sd_event_source *sigterm, *sigint, *sighup, *shutdown_source, *watchdog;
         char *log_dir, *socket_path, *keeper_path, *exec_path;
@@ -459,8 +460,9 @@ int daemon_new(Daemon **ret, const DaemonArgs *args) {
         r = session_manager_load(d->sessions, agents_found, d->agents);
         if (r >= 0)
                 r = agents_found_all(d->agents);
+        d->n_recovered = agents_count(d->agents);
         if (r >= 0)
-                r = session_daemon_started(d->sessions, AGENTD_VERSION, agents_count(d->agents));
+                r = session_daemon_started(d->sessions, AGENTD_VERSION, d->n_recovered);
         if (r < 0)
                 return log_error(r, "Cannot read the sessions");
         r = start_token_ensure(d->sessions, d->config);
@@ -479,6 +481,11 @@ int daemon_new(Daemon **ret, const DaemonArgs *args) {
 }
 
 int daemon_run(Daemon *d) {
+        if (d->n_recovered > 0)
+                log_notice(
+                        "%u runs were open when the last daemon ended: what lives goes on, what is gone "
+                        "is ended as lost and its restart policy decides; `agentd events` has each",
+                        d->n_recovered);
         log_info("Serving %s and %s; sessions: %zu", d->url, d->socket_path,
                  session_count(d->sessions, -1));
         int r = sd_event_loop(d->event);

@@ -165,5 +165,9 @@ int main(int argc, char **argv) {
         int r = parse_arguments(&arguments, argc, argv);
         if (r >= 0)
                 r = run(&arguments);
+        if (r == -EUCLEAN)
+                (void) log_error(
+                        0, "What is damaged `agentd fsck` says; `agentd restore-backup --force FILE` "
+                           "puts a backup in its place and keeps what is there");
         return r >= 0 ? EXIT_SUCCESS : is_hopeless(r) ? EX_CONFIG : EXIT_FAILURE;
 }

@@ -109,8 +109,9 @@ static int tool_verify(char **args) {
 static int tool_restore(char **args) {
         _cleanup_free_ char *message = NULL, *old = NULL;
         BackupResult result = {};
-        int r = backup_restore(args[1], args[0], has_flag(args + 2, "--force"), &result, &old,
-                               &message);
+        unsigned flags = (has_flag(args + 2, "--force") ? RESTORE_FORCE : 0U) |
+                         (has_flag(args + 2, "--stopped") ? RESTORE_STOPPED : 0U);
+        int r = backup_restore(args[1], args[0], flags, &result, &old, &message);
 
         if (r < 0)
                 return fail(r, message);

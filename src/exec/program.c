@@ -5,8 +5,9 @@
  * execvpe() is not used: it searches the PATH of the caller, while the agent's own PATH (from its
  * job) is what its author reads and sets; and it runs a file without `#!` through sh, which hides a
  * broken installation behind the shell's message. A name with a slash is taken as it is, relative
- * to the job's folder. As in execvp(), a folder of PATH that cannot be used is passed over, and
- * EACCES is reported only if nothing else was found. */
+ * to the job's folder. As in execvp(), a folder of PATH that cannot be used is passed over. Other
+ * than there, EACCES is reported only of a file that was seen: a PATH that has root's folders in it,
+ * with an agent that is not root, would else turn every misspelt name into "Permission denied". */
 
 #include "base/str.h"
 #include "exec/exec-internal.h"
@@ -27,7 +28,8 @@ static int execute_in(const char *folder, size_t n, const ExecJob *job, char *co
         if (!path)
                 return -ENOMEM;
         (void) execve(path, job->argv, env);
-        return errno_neg();
+        int r = errno_neg();
+        return r == -EACCES && access(path, F_OK) < 0 ? -ENOENT : r;
 }
 
 int exec_program(const ExecJob *job) {

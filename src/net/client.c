@@ -28,6 +28,9 @@ struct HttpClient {
         char *authorization;
         void (*on_wait)(void *userdata); /* or NULL */
         void *on_wait_userdata;
+        int (*on_second)(void *userdata); /* or NULL */
+        void *on_second_userdata;
+        int given_up;    /* what on_second returned */
         const char *key; /* of the request that follows */
 };
 
@@ -234,7 +237,10 @@ static int perform(Exchange *x,
         (void) curl_easy_setopt(c->curl, CURLOPT_WRITEFUNCTION, on_data);
         (void) curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, x);
 
+        c->given_up = 0;
         CURLcode code = c->on_wait ? perform_watched(c) : curl_easy_perform(c->curl);
+        if (c->given_up < 0)
+                x->result = x->result ?: c->given_up;
         (void) curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, NULL);
         if (x->result != 0)
                 return x->result;
@@ -282,6 +288,23 @@ static int append_body(long status, const char *data, size_t n, void *userdata) 
         HttpResponse *response = userdata;
 
         return buf_append(&response->body, data, n);
+}
+
+static int on_progress(
+        void *userdata, curl_off_t all_in, curl_off_t in, curl_off_t all_out, curl_off_t out) {
+        HttpClient *c = userdata;
+        int r = c->on_second ? c->on_second(c->on_second_userdata) : 0;
+
+        c->given_up = MIN(r, 0);
+        return c->given_up < 0;
+}
+
+void http_client_on_second(HttpClient *c, int (*fn)(void *userdata), void *userdata) {
+        c->on_second = fn;
+        c->on_second_userdata = userdata;
+        (void) curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+        (void) curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
+        (void) curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, fn ? 0L : 1L);
 }
 
 void http_client_on_wait(HttpClient *c, void (*fn)(void *userdata), void *userdata) {

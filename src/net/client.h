@@ -37,6 +37,9 @@ int http_client_request(HttpClient *c,
 void http_client_set_key(HttpClient *c, const char *key);
 /* While an answer is waited for, fn is called every 100 ms; NULL: no more. */
 void http_client_on_wait(HttpClient *c, void (*fn)(void *userdata), void *userdata);
+/* While an answer is waited for, fn is called about once a second; a negative errno ends the
+ * waiting, and is what the request returns. NULL: no more. */
+void http_client_on_second(HttpClient *c, int (*fn)(void *userdata), void *userdata);
 /* Streams the answer's bytes to fn as they come (status known at the first call); fn returns 0 to
  * go on, else the transfer ends and that value is returned. */
 int http_client_stream(HttpClient *c,

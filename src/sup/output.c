@@ -61,9 +61,29 @@ static int open_fifo(const char *path, bool create, int *ret) {
         return 0;
 }
 
-int output_open(RunOutput *o, bool create) {
-        if (create && mkdir(o->folder, 0700) < 0 && errno != EEXIST)
+/* RUNTIME/runs/RUN. A cleaner of temporary folders may have taken all of it while we ran; it is
+ * made again, but not in a folder that somebody else put in the place of ours meanwhile. */
+static int make_folder(const char *folder) {
+        _cleanup_free_ char *runtime = strdup(folder);
+        struct stat st;
+
+        if (mkdir(folder, 0700) >= 0 || errno == EEXIST)
+                return 0;
+        if (errno != ENOENT)
                 return errno_neg();
+        for (size_t i = 0; runtime && i < 2; i++)
+                *strrchr(runtime, '/') = '\0';
+        if (!runtime)
+                return -ENOMEM;
+        if (lstat(runtime, &st) >= 0 && st.st_uid != geteuid())
+                return -EPERM;
+        return fs_mkdir_p(folder, 0700);
+}
+
+int output_open(RunOutput *o, bool create) {
+        int made = create ? make_folder(o->folder) : 0;
+        if (made < 0)
+                return made;
         for (size_t i = 0; i < ELEMENTSOF(o->fifo); i++) {
                 if (o->fd[i] >= 0)
                         continue;

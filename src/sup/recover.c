@@ -256,7 +256,9 @@ static void recover_dead(SupRun *r) {
                 began && r->pidfd >= 0 && proc_exit_status(r->pidfd, r->identity.pid, &status) == 0;
         r->exit.never_began = !began && r->created_at > r->manager->link.started_at;
         const char *reason = !began ? "lost while it was being started" : "gone without a trace";
-        if (r->identity.boot_id[0] && !streq(r->identity.boot_id, r->manager->boot_id))
+        if (streq(r->identity.boot_id, "restored")) /* by backup/restore.c */
+                reason = "it was running when the backup was made";
+        else if (r->identity.boot_id[0] && !streq(r->identity.boot_id, r->manager->boot_id))
                 reason = "the machine was started anew";
         /* Seen to be gone, status lost: that is less than to be gone without a trace. */
         run_leader_gone_status(r, known, status,
