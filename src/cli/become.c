@@ -150,7 +150,7 @@ static int give(Cli *c, const char *path, int fd, const char *mark, const User *
         if (r < 0)
                 return cli_error(c, CLI_FAILURE, "cannot give the folder %s to user %u: %s", path,
                                  (unsigned) u->uid, strerror(-r));
-        cli_note(c, "agentd: gave the folder %s to %s", path, user_text(c, u->uid));
+        cli_note(c, "agentd: gave the folder %s to user %s", path, user_text(c, u->uid));
         return 0;
 }
 

@@ -106,8 +106,8 @@ static bool check_folder(Doctor *d, const char *what, const char *path) {
         }
         if (st.st_uid != d->user && st.st_uid != 0) {
                 doctor_say(d, DOCTOR_FAIL, "folders",
-                           cli_text(c, "the %s folder %s belongs to %s, %s %s", what, path,
-                                    user_text(c, st.st_uid),
+                           cli_text(c, "the %s folder %s belongs to user %s, %s user %s", what,
+                                    path, user_text(c, st.st_uid),
                                     d->user == geteuid() ? "you are" : "agentd runs as",
                                     user_text(c, d->user)),
                            "be that user, chown the folder, or choose another");
@@ -139,7 +139,7 @@ static bool check_databases(Doctor *d) {
                 return true;
         doctor_say(
                 d, DOCTOR_FAIL, "folders",
-                cli_text(c, "%s belongs to %s, %s %s", path, user_text(c, owner),
+                cli_text(c, "%s belongs to user %s, %s user %s", path, user_text(c, owner),
                          d->user == geteuid() ? "you are" : "agentd runs as", user_text(c, d->user)),
                 cli_text(c, "as root: chown -R %s %s", user_text(c, d->user), c->config.data_dir));
         return false;
@@ -156,7 +156,7 @@ static const char *folders_text(Doctor *d) {
                         access(runtime, F_OK) < 0 ? "" : cli_text(c, " and %s", runtime),
                         access(runtime, F_OK) < 0 ? " is" : " are",
                         d->user == geteuid() ? "yours"
-                                             : cli_text(c, "for %s", user_text(c, d->user)));
+                                             : cli_text(c, "for user %s", user_text(c, d->user)));
 }
 
 void doctor_folders(Doctor *d) {

@@ -128,7 +128,7 @@ void doctor_cgroup(Doctor *d) {
         }
         if (d->user != geteuid() && d->keeper == 0 && streq(setting, "auto")) {
                 doctor_say(d, DOCTOR_OK, "cgroup",
-                           cli_text(c, "looked at when agentd runs as %s", user_text(c, d->user)),
+                           cli_text(c, "looked at when agentd runs as user %s", user_text(c, d->user)),
                            NULL);
                 return;
         }
@@ -136,8 +136,9 @@ void doctor_cgroup(Doctor *d) {
                 doctor_say(
                         d, streq(setting, "auto") ? DOCTOR_WARN : DOCTOR_FAIL, "cgroup",
                         cli_text(c, "%s is not %s to write to: %s", folder,
-                                 d->user == geteuid() ? "ours"
-                                                      : cli_text(c, "for %s", user_text(c, d->user)),
+                                 d->user == geteuid()
+                                         ? "ours"
+                                         : cli_text(c, "for user %s", user_text(c, d->user)),
                                  without),
                         "as a service: Delegate=yes; for a user: systemd-run --user --scope -p Delegate=yes");
                 return;

@@ -28,7 +28,7 @@ const char *user_text(Cli *c, uid_t uid) {
 
         if (getpwuid_r(uid, &entry, text, sizeof(text), &found) == 0 && found)
                 return cli_text(c, "%s", found->pw_name);
-        return cli_text(c, "user %u", (unsigned) uid);
+        return cli_text(c, "%u", (unsigned) uid);
 }
 
 const char *database_file_of_other(Cli *c, uid_t uid, uid_t *ret_owner) {
@@ -73,16 +73,18 @@ static int check_data(Cli *c) {
         const char *const databases[] = { c->config.db, c->config.memory_db };
 
         if (access(dir, R_OK | W_OK | X_OK) < 0)
-                return cli_error(c, CLI_NOT_PERMITTED,
-                                 "the data folder %s cannot be used by %s (%s); as root: chown -R %s %s "
-                                 "&& chmod 700 %s",
-                                 dir, me, strerror(errno), me, dir, dir);
+                return cli_error(
+                        c, CLI_NOT_PERMITTED,
+                        "the data folder %s cannot be used by user %s (%s); as root: chown -R %s %s "
+                        "&& chmod 700 %s",
+                        dir, me, strerror(errno), me, dir, dir);
         ARRAY_FOREACH(path, databases)
                 if (access(*path, R_OK | W_OK) < 0 && errno == EACCES)
-                        return cli_error(c, CLI_NOT_PERMITTED,
-                                         "the database %s may not be read and written by %s; as root: "
-                                         "chown -R %s %s",
-                                         *path, me, me, dir);
+                        return cli_error(
+                                c, CLI_NOT_PERMITTED,
+                                "the database %s may not be read and written by user %s; as root: "
+                                "chown -R %s %s",
+                                *path, me, me, dir);
         return 0;
 }
 

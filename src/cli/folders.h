@@ -9,7 +9,7 @@
  * process is. An exit status. */
 int folders_make(Cli *c);
 
-/* "root", or "user 1001" of one without an entry; lives as long as the Cli. */
+/* "root", or the number of a user without an entry; lives as long as the Cli. */
 const char *user_text(Cli *c, uid_t uid);
 /* A file of the databases that is there and is not this user's, and whose it is; NULL: none. */
 const char *database_file_of_other(Cli *c, uid_t uid, uid_t *ret_owner);

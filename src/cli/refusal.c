@@ -11,17 +11,27 @@
 
 #define SENTENCE_MAX ((size_t) 64 * 1024)
 
+/* The socket's name went with its folder; the port's did not. */
+static int socket_is_gone(Cli *c, pid_t daemon) {
+        unsigned port = (unsigned) c->config.port;
+        const char *how =
+                port == 0 ? ""
+                          : cli_text(c,
+                                     " agentd --port %u reaches it; to mend it: agentd --port %u "
+                                     "stop --all && agentd start --detach%s",
+                                     port, port, where_options(c));
+
+        return cli_error(c, CLI_FAILURE,
+                         "agentd runs (pid %d), but its socket is not at %s: was the runtime folder "
+                         "removed, or is it another?%s",
+                         (int) daemon, c->socket_path, how);
+}
+
 static int not_running(Cli *c) {
         pid_t keeper = 0, daemon = 0;
 
         if (daemon_find(c->config.db, &daemon) > 0 && keeper_find(c->config.runtime_dir, &keeper) == 0)
-                return cli_error(
-                        c, CLI_FAILURE,
-                        "agentd runs (pid %d), but its socket is not at %s: was the runtime folder "
-                        "removed, or is it another? agentd --port %u reaches it; to mend it: agentd "
-                        "--port %u stop --all && agentd start --detach",
-                        (int) daemon, c->socket_path, (unsigned) c->config.port,
-                        (unsigned) c->config.port);
+                return socket_is_gone(c, daemon);
         if (keeper_find(c->config.runtime_dir, &keeper) > 0)
                 return cli_error(
                         c, CLI_FAILURE,

@@ -53,6 +53,26 @@ static void load(DaemonConfig *c) {
         assert_null(message);
 }
 
+static void test_another_database_by_option_leaves_the_places_of_the_files_one(void **state) {
+        _cleanup_(config_done) DaemonConfig c = {}, same = {};
+        const char *options[64] = {};
+
+        put("agentd.conf", "[Daemon]\nDatabase=/srv/state.db\nMemoryDatabase=/srv/m.db\n"
+                           "DataDir=/srv/data\nRuntimeDir=/run/agentd\nPort=9000\n");
+        assert_true(config_table_size <= ELEMENTSOF(options));
+        options[key("AGENT_RUNTIME_DB")] = "/copy/state.db";
+        assert_int_equal(config_load(&c, options, 0, NULL), 0);
+        assert_string_equal(c.memory_db, "/copy/memory.db");
+        assert_string_equal(c.data_dir, "/copy");
+        assert_string_equal(c.runtime_dir, "/copy/run");
+        assert_int_equal(c.port, 9000);
+
+        options[key("AGENT_RUNTIME_DB")] = "/srv/../srv/state.db";
+        assert_int_equal(config_load(&same, options, 0, NULL), 0);
+        assert_string_equal(same.memory_db, "/srv/m.db");
+        assert_string_equal(same.runtime_dir, "/run/agentd");
+}
+
 static void expect_origin(const DaemonConfig *c, const char *env, const char *file, unsigned line) {
         _cleanup_free_ char *expected = str_printf("%s/.agent_runtime/%s:%u", folder, file, line);
 
@@ -318,6 +338,7 @@ int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
                 TEST(test_the_file_counts_over_defaults_and_says_where),
                 TEST(test_options_win_over_environment_over_drop_ins_over_the_file),
+                TEST(test_another_database_by_option_leaves_the_places_of_the_files_one),
                 TEST(test_only_visible_conf_files_are_drop_ins),
                 TEST(test_lists_grow_and_an_empty_value_takes_back),
                 TEST(test_what_is_wrong_is_named_with_its_line_and_the_nearest),
