@@ -100,20 +100,25 @@ static int check_database(Cli *c) {
                          path);
 }
 
+static int make(Cli *c, const char *path) {
+        int r = fs_mkdir_p(path, 0700);
+
+        if (r >= 0)
+                return 0;
+        return cli_error(c, r == -EACCES ? CLI_NOT_PERMITTED : CLI_FAILURE,
+                         "cannot make the folder %s: %s; choose another place with --db FILE "
+                         "(AGENT_RUNTIME_DB)",
+                         path, strerror(-r));
+}
+
 int folders_make(Cli *c) {
-        const char *folders[] = { c->config.data_dir, c->config.runtime_dir };
         int r = check_database(c);
 
-        if (r != 0)
-                return r;
-        ARRAY_FOREACH(f, folders) {
-                r = fs_mkdir_p(*f, 0700);
-                if (r < 0)
-                        return cli_error(c, r == -EACCES ? CLI_NOT_PERMITTED : CLI_FAILURE,
-                                         "cannot make the folder %s: %s; choose another place with "
-                                         "--db FILE (AGENT_RUNTIME_DB)",
-                                         *f, strerror(-r));
-        }
-        r = check_runtime_folder(c);
-        return r == 0 ? check_data(c) : r;
+        if (r == 0)
+                r = make(c, c->config.data_dir);
+        if (r == 0)
+                r = check_data(c);
+        if (r == 0)
+                r = make(c, c->config.runtime_dir);
+        return r == 0 ? check_runtime_folder(c) : r;
 }

@@ -198,9 +198,9 @@ const Verb verb_table[] = {
           "agentd reload", verb_reload },
         { "token", NULL, "The daemon", "create|list|revoke [TOKEN]", 1, 2, 0, token_options,
           "make, list and revoke API tokens",
-          "The secret is printed once and is stored nowhere. To replace one: create the new,\n"
-          "give it to who uses the old, revoke the old by its id, or its name if only one\n"
-          "has it.",
+          "The secret is printed once and is stored nowhere. To replace one: create the\n"
+          "new, give it to who uses the old, revoke the old by its id, or its name if only\n"
+          "one has it.",
           "agentd token create --scope read --expires 30d", verb_token },
 
         { "backup", NULL, "The daemon", "FILE", 1, 1, VERB_SLOW, backup_options,
