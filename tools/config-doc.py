@@ -86,6 +86,9 @@ also if the keeper of an earlier start is still there with its agents.
 The command line finds the daemon by the same file, variables and options: with `AGENT_RUNTIME_DB` (or `AGENTD_RUNTIME_DIR`) set for the daemon, set it
 for the client too. `AGENTD_URL` and `AGENTD_TOKEN` make the client use TCP and a token instead of the unix socket.
 
+An option `--db` that names another database than the file does means another daemon: what the file says of `MemoryDatabase=`,
+`DataDir=` and `RuntimeDir=` does not count then, and these follow the database. So `agentd --db OTHER list` never shows this one.
+
 ## What is in the data folder
 
 | path | |
