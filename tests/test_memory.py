@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Long-term memory: scopes, versions, the past, expiry, preconditions."""
+import os
+import signal
+
 import pytest
 
 from lib.agentd import wait_for
@@ -100,3 +103,69 @@ def test_what_expired_is_gone(shared, session):
     shared.api("GET", f"{path}?key=short", expect=200)
     wait_for(lambda: shared.api("GET", f"{path}?key=short").status == 404)
     wait_for(lambda: shared.api("GET", f"{path}/history?key=short").json["versions"][0]["ended_by"] == "expired")
+
+
+def search(agentd, path, query, expect=200, **body):
+    return agentd.api("POST", f"{path}/search", {"query": query, **body}, expect=expect).json
+
+
+def test_a_session_finds_what_it_sees_and_nothing_else(shared):
+    mine, other = (shared.create(name=name)["session_id"] for name in ("finder", "stranger"))
+    for s, scope, key in ((mine, "session", "own"), (mine, "agent", "team"), (other, "session", "hidden"), (other, "agent", "foreign"),
+                          (other, "namespace", "common")):
+        put(shared, f"/sessions/{s}/memory", key=key, value=f"the walrus of {key}", scope=scope)
+    path = f"/sessions/{mine}/memory"
+    found = search(shared, path, "where is the walrus?")
+    assert {(hit["key"], hit["scope"]) for hit in found["results"]} == {("own", "session"), ("team", "agent"), ("common", "namespace")}
+    assert found["mode"] == "text" and found["semantic"] is False
+    assert [hit["key"] for hit in search(shared, path, "walrus", scope="agent")["results"]] == ["team"]
+    assert [hit["key"] for hit in search(shared, "/memory", "walrus")["results"]] == ["common"]
+    explained = search(shared, path, "walrus team", explain=True)["results"]
+    assert explained[0]["key"] == "team" and explained[0]["explain"]["text_rank"] == 1 and explained[0]["explain"]["bm25"] > 0
+    assert [hit["score"] for hit in explained] == sorted((hit["score"] for hit in explained), reverse=True)
+
+
+def test_search_filters_limits_and_refuses(shared, session):
+    path = f"/sessions/{session}/memory"
+    for n in range(30):
+        put(shared, path, key=f"f{n:02}", value="ferret", scope="session", metadata={"n": n}, tags=["even"] if n % 2 == 0 else ["odd"])
+    assert len(search(shared, path, "ferret")["results"]) == 10
+    assert len(search(shared, path, "ferrets", limit=1000)["results"]) == 30
+    only = search(shared, path, "ferret", filter={"tags": ["even"], "metadata": {"n": {"gte": 27}}})["results"]
+    assert [hit["key"] for hit in only] == ["f28"]
+    assert search(shared, path, "ferret", min_score=1)["results"] == []
+    assert search(shared, path, "?!")["results"] == []
+    for body in ({"query": ""}, {}, {"query": "x", "limit": 0}, {"query": "x", "filter": {"colour": 1}}, {"query": "x", "mode": "magic"},
+                 {"query": "x", "scope": "galaxy"}, {"query": "x", "as_of": "yesterday"}, {"query": 5}):
+        shared.api("POST", f"{path}/search", body, expect=422)
+
+
+def test_what_is_stored_is_found_by_the_next_request(shared, session):
+    path = f"/sessions/{session}/memory"
+    for n in range(50):
+        put(shared, path, key="moving", value=f"word{n}", scope="session")
+        assert [hit["value"] for hit in search(shared, path, f"word{n}", scope="session")["results"]] == [f"word{n}"]
+    first = shared.api("GET", f"{path}/history?key=moving&scope=session&limit=1000", expect=200).json["versions"][-1]
+    assert search(shared, path, "word0", scope="session")["results"] == []
+    assert search(shared, path, "word0", scope="session", as_of=first["timestamp"])["results"][0]["value"] == "word0"
+
+
+def test_namespaces_are_walls_for_search_and_history(agentd):
+    token = agentd.cli("token", "create", "--namespace", "team", "--scope", "write", "--json")
+    assert token.returncode == 0, token.stderr
+    agentd.api("POST", "/memory?namespace=team", {"key": "k", "value": "a heron"}, expect=201)
+    agentd.api("POST", "/memory", {"key": "k", "value": "a heron too"}, expect=201)
+    for namespace, value in (("team", "a heron"), ("default", "a heron too")):
+        found = agentd.api("POST", f"/memory/search?namespace={namespace}", {"query": "heron"}, expect=200).json["results"]
+        assert [hit["value"] for hit in found] == [value]
+        assert len(agentd.api("GET", f"/memory/history?key=k&namespace={namespace}", expect=200).json["versions"]) == 1
+
+
+def test_nothing_acknowledged_is_unfindable_after_kill(agentd):
+    s = agentd.create()["session_id"]
+    for n in range(20):
+        put(agentd, f"/sessions/{s}/memory", key=f"k{n}", value=f"otter{n}")
+    os.kill(agentd.daemon_pid, signal.SIGKILL)
+    agentd.wait_ready()
+    for n in range(20):
+        assert [hit["key"] for hit in search(agentd, "/memory", f"otter{n}")["results"]] == [f"k{n}"]

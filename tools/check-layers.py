@@ -18,7 +18,7 @@ ALLOWED = {
     "backup": ["base", "store"],
     "fsck": ["base", "store", "session/workspace-check.h", "keeper/protocol.h"],
     "import": ["base", "store", "session/session.h", "session/past.h"],
-    "api": ["base", "contract", "net", "session/session.h", "memory/memory.h", "sup/sup.h", "sup/logs.h"],
+    "api": ["base", "contract", "net", "session/session.h", "memory/memory.h", "memory/search.h", "sup/sup.h", "sup/logs.h"],
     "daemon": ["*"],
     "cli": ["base", "contract", "net", "keeper/protocol.h", "keeper/message.h"],
 }

@@ -24,6 +24,7 @@
 #include "base/list.h"
 #include "base/obj.h"
 #include "contract/inputs.h"
+#include "memory/search.h"
 
 #define API_MAGIC      0x41504920U
 #define API_CALL_MAGIC 0x43414c4cU
@@ -292,9 +293,13 @@ void view_fork(JsonWriter *w, const ForkInfo *f, const SessionInfo *i);
 /* usage NULL: not known, or the run is over. */
 void view_run(JsonWriter *w, const RunInfo *i, const SupUsage *usage, const SupRun *run);
 void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e);
+/* The scope of that name that the call's session sees, or the namespace's without a session; 0, or
+ * answered and 1. A name inside lives as long as the call's turn of the loop. */
+int api_memory_scope(ApiCall *c, FieldStr namespace, const char *scope, MemoryScope *ret);
 /* memory-list.c: answers with the keys or entries of a scope, as the request wants them. */
 void api_memory_list(ApiCall *c, MemoryScope scope);
 void view_memory_entry(JsonWriter *w, const MemoryEntry *e);
+void view_memory_hit(JsonWriter *w, const SearchHit *hit, const char *scope, bool explain);
 void view_memory_version(JsonWriter *w, const MemoryEntry *e);
 void view_token(JsonWriter *w, const SessionManager *m, const TokenInfo *t);
 /* The members of a SessionState but for messages and tool_history; the object stays open. */

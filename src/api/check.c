@@ -225,6 +225,22 @@ static int check_memory_get(ApiCall *c, FieldErrors *e) {
         return 0;
 }
 
+static int check_memory_search(ApiCall *c, FieldErrors *e) {
+        const InputMemorySearch *in = c->in;
+        char message[FILTER_MESSAGE_SIZE];
+        MemoryFilter filter;
+
+        if (in->filter.p && !has_fault(e, "filter") && filter_parse(in->filter, &filter, message) < 0)
+                field_errors_add(e, "value_error", "body", "filter", in->filter, "Value error, %s",
+                                 message);
+        return 0;
+}
+
+static int check_namespace_memory_search(ApiCall *c, FieldErrors *e) {
+        check_namespace_name(c, e, "query", ((const InputMemorySearch *) c->in)->namespace);
+        return check_memory_search(c, e);
+}
+
 static int check_namespace_memory_set(ApiCall *c, FieldErrors *e) {
         check_namespace_name(c, e, "query", ((const InputMemory *) c->in)->namespace);
         return check_memory_set(c, e);
@@ -281,6 +297,8 @@ static const CheckFunction checks[_ROUTE_MAX] = {
         [ROUTE_CHECKPOINT_STATE] = check_checkpoint_state,
         [ROUTE_MEMORY_GET] = check_memory_get,
         [ROUTE_MEMORY_SET] = check_memory_set,
+        [ROUTE_MEMORY_SEARCH] = check_memory_search,
+        [ROUTE_NAMESPACE_MEMORY_SEARCH] = check_namespace_memory_search,
         [ROUTE_NAMESPACE_MEMORY_GET] = check_namespace_memory_get,
         [ROUTE_NAMESPACE_MEMORY_SET] = check_namespace_memory_set,
         [ROUTE_EVENTS] = check_events,

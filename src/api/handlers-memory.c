@@ -13,24 +13,28 @@
 
 /* ---- whose ---- */
 
-/* The scope that the request names; or answered and 1. The name inside lives as long as the call's turn. */
-static int scope_of(ApiCall *c, MemoryScope *ret) {
-        const InputMemory *in = c->in;
+int api_memory_scope(ApiCall *c, FieldStr namespace, const char *scope, MemoryScope *ret) {
         uint64_t namespace_id;
 
         if (!c->session) {
-                int r = api_namespace(c, in->namespace, false, &namespace_id);
+                int r = api_namespace(c, namespace, false, &namespace_id);
                 if (r == 0)
                         *ret = memory_namespace_scope(namespace_id);
                 return r;
         }
         const SessionInfo *i = session_info(c->session);
         *ret = memory_namespace_scope(i->namespace_id);
-        if (in->scope.s && streq(in->scope.s, "agent"))
+        if (streq_ptr(scope, "agent"))
                 *ret = memory_agent_scope(i->namespace_id, i->name);
-        else if (in->scope.s && streq(in->scope.s, "session"))
+        else if (streq_ptr(scope, "session"))
                 ret->id = i->id;
         return 0;
+}
+
+static int scope_of(ApiCall *c, MemoryScope *ret) {
+        const InputMemory *in = c->in;
+
+        return api_memory_scope(c, in->namespace, in->scope.s, ret);
 }
 
 /* False: the caller's run is over, and that was answered. */

@@ -178,6 +178,23 @@ void view_memory_entry(JsonWriter *w, const MemoryEntry *e) {
         json_w_object_end(w);
 }
 
+void view_memory_hit(JsonWriter *w, const SearchHit *hit, const char *scope, bool explain) {
+        json_w_object_begin(w);
+        memory_members(w, &hit->entry);
+        json_w_kv_string(w, "scope", scope);
+        json_w_kv_real(w, "score", hit->score);
+        if (explain) {
+                json_w_key(w, "explain");
+                json_w_object_begin(w);
+                if (hit->text_rank) {
+                        json_w_kv_real(w, "bm25", hit->bm25);
+                        json_w_kv_uint(w, "text_rank", hit->text_rank);
+                }
+                json_w_object_end(w);
+        }
+        json_w_object_end(w);
+}
+
 void view_memory_version(JsonWriter *w, const MemoryEntry *e) {
         static const char *const words[] = { NULL, "replaced", "deleted", "expired" };
 

@@ -350,6 +350,42 @@ static const FieldDef input_memory_history_fields[] = {
 };
 TABLE(input_memory_history, NULL, NULL);
 
+#define SEARCH_BODY                                                                                \
+        BODY(InputMemorySearch, query, FIELD_STRING, .flags = FIELD_REQUIRED | FIELD_ANY_TEXT,     \
+             .min = 1, .max = MEMORY_TEXT_MAX, .doc = "what to look for, in any words"),           \
+                BODY(InputMemorySearch, mode, FIELD_STRING, .flags = FIELD_NULLABLE,               \
+                     .values = "text", .doc = "how; text: by words"),                              \
+                BODY(InputMemorySearch, limit, FIELD_INT, .flags = FIELD_NULLABLE, .min = 1,       \
+                     .max = PAGE_ITEMS_MAX, .doc = "at most so many; default 10"),                 \
+                BODY(InputMemorySearch, filter, FIELD_OBJECT, .flags = FIELD_NULLABLE,             \
+                     .doc = "what must hold of an entry: prefix, tags, any_tags, since, until, "   \
+                            "min_importance, metadata {name: value or {eq, ne, gt, gte, lt, "      \
+                            "lte, in, nin, exists, contains}}"),                                   \
+                BODY(InputMemorySearch, min_score, FIELD_REAL, .flags = FIELD_NULLABLE, .min = -1, \
+                     .max = 1, .doc = "nothing below this score"),                                 \
+                BODY(InputMemorySearch, as_of, FIELD_TIME, .flags = FIELD_NULLABLE,                \
+                     .doc = "what would have been found then"),                                    \
+                BODY(InputMemorySearch, explain, FIELD_BOOL, .flags = FIELD_NULLABLE,              \
+                     .doc = "with every part of each score")
+
+static const FieldDef input_memory_search_fields[] = {
+        SESSION_ID(InputMemorySearch),
+        SEARCH_BODY,
+        BODY(InputMemorySearch,
+             scope,
+             FIELD_STRING,
+             .flags = FIELD_NULLABLE,
+             .values = MEMORY_SCOPES,
+             .doc = "only this one; default: all that the session sees"),
+};
+TABLE(input_memory_search, "MemorySearch", "What to find in long-term memory.");
+
+static const FieldDef input_namespace_memory_search_fields[] = {
+        NAMESPACE(InputMemorySearch),
+        SEARCH_BODY,
+};
+TABLE(input_namespace_memory_search, "NamespaceMemorySearch", "What to find in a namespace's memory.");
+
 static const FieldDef input_short_term_fields[] = {
         SESSION_ID(InputPage),
         QUERY(InputPage,

@@ -119,6 +119,14 @@ typedef struct InputMemory { /* of a session or of a namespace */
         JsonSpan value, metadata, tags;
 } InputMemory;
 
+typedef struct InputMemorySearch {
+        FieldStr id, namespace, query, mode, scope, as_of;
+        JsonSpan filter;
+        FieldInt limit;
+        FieldReal min_score;
+        FieldBool explain;
+} InputMemorySearch;
+
 typedef struct InputBackup {
         FieldStr id; /* no route has it */
         FieldBool logs, verify;
@@ -136,16 +144,17 @@ extern const FieldTable input_session, input_session_create, input_session_list,
         input_variable_get, input_variable_put, input_variable_delete, input_checkpoint_create,
         input_checkpoint, input_checkpoint_patch, input_checkpoint_state, input_diff, input_page,
         input_run, input_logs, input_events, input_session_events, input_memory_get,
-        input_memory_set, input_memory_delete, input_memory_history, input_short_term,
-        input_namespace_memory_get, input_namespace_memory_set, input_namespace_memory_delete,
-        input_namespace_memory_history, input_token_create, input_token_list, input_token,
-        input_checkpoint_list, input_agent, input_backup;
+        input_memory_set, input_memory_delete, input_memory_history, input_memory_search,
+        input_namespace_memory_search, input_short_term, input_namespace_memory_get,
+        input_namespace_memory_set, input_namespace_memory_delete, input_namespace_memory_history,
+        input_token_create, input_token_list, input_token, input_checkpoint_list, input_agent,
+        input_backup;
 
 /* Replies; rows only, since views write them. */
 extern const FieldTable output_session, output_message, output_tool_call, output_checkpoint,
         output_branch, output_fork, output_diff, output_run, output_event, output_log_line,
-        output_memory, output_memory_entry, output_memory_history, output_memory_stored,
-        output_variables, output_variable, output_variable_stored, output_token,
-        output_token_created, output_index, output_health, output_ready, output_version,
-        output_config, output_config_key, output_config_change, output_reload, output_status,
-        output_problem, output_error;
+        output_memory, output_memory_entry, output_memory_history, output_memory_search,
+        output_memory_stored, output_variables, output_variable, output_variable_stored,
+        output_token, output_token_created, output_index, output_health, output_ready,
+        output_version, output_config, output_config_key, output_config_change, output_reload,
+        output_status, output_problem, output_error;

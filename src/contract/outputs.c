@@ -292,6 +292,27 @@ static const FieldDef output_memory_stored_fields[] = {
 };
 TABLE(output_memory_stored, "MemoryStored", NULL);
 
+static const FieldDef output_memory_explain_fields[] = {
+        OUT("bm25", FIELD_REAL, 0, .doc = "of the words, above 0"),
+        OUT("text_rank", FIELD_INT, 0, .doc = "its place among those found by words"),
+};
+TABLE(output_memory_explain, "MemoryExplain", "The parts of a score.");
+
+static const FieldDef output_memory_hit_fields[] = {
+        MEMORY_ENTRY(R),
+        OUT("scope", FIELD_STRING, R, .values = "namespace|agent|session"),
+        OUT("score", FIELD_REAL, R, .doc = "text: between 0 and 1"),
+        OUT("explain", FIELD_REF, 0, .ref = &output_memory_explain),
+};
+TABLE(output_memory_hit, "MemoryHit", "An entry that was found.");
+
+static const FieldDef output_memory_search_fields[] = {
+        OUT("results", FIELD_REFS, R, .ref = &output_memory_hit, .doc = "best first"),
+        OUT("mode", FIELD_STRING, R, .values = "text|vector|hybrid", .doc = "how they were found"),
+        OUT("semantic", FIELD_BOOL, R, .doc = "by meaning too, not by words alone"),
+};
+TABLE(output_memory_search, "MemorySearchResult", NULL);
+
 static const FieldDef output_memory_history_fields[] = {
         OUT("key", FIELD_STRING, R),
         OUT("versions", FIELD_REFS, R, .ref = &output_memory_version, .doc = "newest first"),

@@ -12,6 +12,7 @@
 #define MEMORY_MAGIC 0x4d454d59U
 
 typedef struct Expiry Expiry;
+typedef struct Searcher Searcher;
 
 struct MemoryManager {
         uint32_t magic;
@@ -20,6 +21,7 @@ struct MemoryManager {
         Flights *flights;
         Expiry *expiry;
         struct Catchup *catchup;
+        Searcher *searcher;
         MemoryLimits limits;
         const RequestKey *request_key; /* of the call under way */
 };
@@ -42,14 +44,22 @@ void memory_add_removal(
 
 /* Adds what makes the row findable by its words. */
 void memory_add_search(MemoryManager *m, StoreTxn *txn, const MemorySet *s, uint64_t row);
-/* An entry from a row with the columns of an entry. */
+/* An entry from a row with the columns of an entry; it points into the row. m NULL: without the
+ * reads that are not written yet, for another thread. */
 void memory_read_entry(MemoryManager *m, StoreCursor *c, MemoryEntry *ret);
+
+/* Lets an entry point into a fresh block, which the caller frees. */
+int memory_entry_copy(MemoryEntry *e, void **ret_block);
 
 /* Makes entries findable that came without (an import, an older version of the program), piece by
  * piece in the background. */
 typedef struct Catchup Catchup;
 int catchup_new(Catchup **ret, MemoryManager *m, sd_event *event);
 Catchup *catchup_free(Catchup *c);
+
+/* The threads of searches and their readers. */
+int searcher_new(Searcher **ret, sd_event *event, Store *store);
+Searcher *searcher_free(Searcher *s);
 
 /* Entries that expire and versions that become too old, by a timer that is armed only when there are any. */
 int expiry_new(Expiry **ret, MemoryManager *m, sd_event *event);

@@ -23,6 +23,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "memory/memory-internal.h"
+#include "memory/query.h"
 #include "memory/words.h"
 
 #define WRITE_MAGIC 0x4d575254U
@@ -74,6 +75,8 @@ int memory_manager_new(MemoryManager **ret, sd_event *event, Store *store, const
                 r = expiry_new(&m->expiry, m, event);
         if (r >= 0)
                 r = catchup_new(&m->catchup, m, event);
+        if (r >= 0 && event)
+                r = searcher_new(&m->searcher, event, store);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);
@@ -83,6 +86,7 @@ int memory_manager_new(MemoryManager **ret, sd_event *event, Store *store, const
 MemoryManager *memory_manager_free(MemoryManager *m) {
         if (!m)
                 return NULL;
+        m->searcher = searcher_free(m->searcher);
         m->expiry = expiry_free(m->expiry);
         m->catchup = catchup_free(m->catchup);
         if (m->counts && access_counts_pending(m->counts) > 0) {
@@ -208,7 +212,7 @@ static void add_version(MemoryManager *m,
 
 void memory_add_search(MemoryManager *m, StoreTxn *txn, const MemorySet *s, uint64_t row) {
         _cleanup_buf_ Buf text = BUF_INIT(SIZE_MAX), context = BUF_INIT(SIZE_MAX);
-        char token[32];
+        char token[SCOPE_TOKEN_SIZE];
         size_t max = m->limits.text_max;
 
         if (s->text)
@@ -224,11 +228,10 @@ void memory_add_search(MemoryManager *m, StoreTxn *txn, const MemorySet *s, uint
         if (s->tags.p)
                 words_of_value(&context, s->tags, false, max);
         words_of_value(&context, s->value, true, max);
-        (void) snprintf(token, sizeof(token), "l%llu",
-                        (unsigned long long) (s->scope.id ?: s->scope.namespace_id));
         STORE_ADD(txn, MEMORY_SEARCH_PUT, STORE_ID(row),
                   STORE_TEXT_N(text.data ? text.data : "", text.len),
-                  STORE_TEXT_N(context.data, context.len), STORE_TEXT(token));
+                  STORE_TEXT_N(context.data, context.len),
+                  STORE_TEXT(scope_token(s->scope, false, token)));
 }
 
 static void add_entry(StoreTxn *txn, const MemorySet *s, const KeyState *next) {

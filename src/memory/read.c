@@ -52,7 +52,40 @@ void memory_read_entry(MemoryManager *m, StoreCursor *c, MemoryEntry *ret) {
                                       : (double) store_int(c, COLUMN_IMPORTANCE) / 1e6,
                 .expires_at = (usec_t) store_int(c, COLUMN_EXPIRES_AT),
         };
-        ret->access_count += access_counts_get(m->counts, ret->id);
+        if (m)
+                ret->access_count += access_counts_get(m->counts, ret->id);
+}
+
+static size_t text_size(const char *s) {
+        return s ? strlen(s) + 1 : 0;
+}
+
+/* Moves a text or a span into the block that *to leads through. */
+static const char *keep(char **to, const char *p, size_t n) {
+        char *copy = *to;
+
+        if (!p)
+                return NULL;
+        memcpy(copy, p, n);
+        *to += n;
+        return copy;
+}
+
+int memory_entry_copy(MemoryEntry *e, void **ret_block) {
+        size_t size = text_size(e->key) + text_size(e->text) + text_size(e->context) + e->value.n +
+                      e->metadata.n + e->tags.n;
+        char *block = malloc(size), *to = block;
+
+        if (!block)
+                return -ENOMEM;
+        e->key = keep(&to, e->key, text_size(e->key));
+        e->text = keep(&to, e->text, text_size(e->text));
+        e->context = keep(&to, e->context, text_size(e->context));
+        e->value.p = keep(&to, e->value.p, e->value.n);
+        e->metadata.p = keep(&to, e->metadata.p, e->metadata.n);
+        e->tags.p = keep(&to, e->tags.p, e->tags.n);
+        *ret_block = block;
+        return 0;
 }
 
 /* A failure to count costs a number, not the answer. */

@@ -208,6 +208,10 @@ uint64_t store_id(StoreCursor *c, unsigned col) {
         return (uint64_t) store_int(c, col);
 }
 
+double store_real(StoreCursor *c, unsigned col) {
+        return sqlite3_column_double(row(c, col), (int) col);
+}
+
 const char *store_text(StoreCursor *c, unsigned col, size_t *ret_n) {
         const unsigned char *text = sqlite3_column_text(row(c, col), (int) col);
 

@@ -212,6 +212,7 @@ DEFINE_CLEANUP(StoreCursor *, store_cursor_free);
 bool store_is_null(StoreCursor *c, unsigned col);
 int64_t store_int(StoreCursor *c, unsigned col);                     /* NULL: 0 */
 uint64_t store_id(StoreCursor *c, unsigned col);                     /* NULL: 0 */
+double store_real(StoreCursor *c, unsigned col);                     /* NULL: 0 */
 const char *store_text(StoreCursor *c, unsigned col, size_t *ret_n); /* NULL: NULL; ret_n may be NULL */
 const void *store_blob(StoreCursor *c, unsigned col, size_t *ret_n);
 JsonSpan store_span(StoreCursor *c, unsigned col);
