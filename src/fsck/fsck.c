@@ -68,13 +68,11 @@ static int check_state(Fsck *f) {
         if (r >= 0)
                 r = fsck_nodes(f);
         if (r >= 0)
-                r = fsck_trees(f);
-        if (r >= 0)
-                r = fsck_logs(f);
-        if (r >= 0)
                 r = fsck_rules_state(f);
         store_read_end(f->state);
-        return r;
+        if (r == 0)
+                r = fsck_trees(f);
+        return r != 0 ? r : fsck_logs(f);
 }
 
 /* A database that cannot be read to its end says so itself; what was found till then stands. */

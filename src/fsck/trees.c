@@ -13,8 +13,32 @@
 
 typedef struct Pinned {
         uint64_t id, namespace_id;
-        const uint8_t *tree;
+        uint8_t tree[WORKSPACE_TREE_SIZE];
 } Pinned;
+
+typedef struct Pins {
+        Pinned *items;
+        size_t n, room;
+} Pins;
+
+static void pins_done(Pins *p) {
+        free(p->items);
+}
+
+static int pins_add(Pins *p, StoreCursor *c, const void *tree) {
+        if (p->n == p->room) {
+                size_t room = p->room > 0 ? 2 * p->room : 256;
+                Pinned *more = reallocarray(p->items, room, sizeof(*more));
+                if (!more)
+                        return -ENOMEM;
+                p->items = more;
+                p->room = room;
+        }
+        Pinned *new = &p->items[p->n++];
+        *new = (Pinned){ .id = store_id(c, 0), .namespace_id = store_id(c, 2) };
+        memcpy(new->tree, tree, sizeof(new->tree));
+        return 0;
+}
 
 /* Of what is committed by now. */
 static int is_still_there(Fsck *f, const Pinned *p) {
@@ -53,21 +77,30 @@ static int check(Fsck *f, WorkspaceCheck *w, const Pinned *p) {
         return MIN(r, 0);
 }
 
-int fsck_trees(Fsck *f) {
-        _cleanup_(workspace_check_freep) WorkspaceCheck *w = NULL;
+static int pins_read(Fsck *f, Pins *ret) {
         _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
-        int r = store_query(f->state, &c, FSCK_TREES, NULL, 0);
+        int r = store_query(f->now, &c, FSCK_TREES, NULL, 0);
 
         while (r >= 0 && (r = store_next(c)) > 0) {
                 size_t n = 0;
-                Pinned p = { store_id(c, 0), store_id(c, 2), store_blob(c, 1, &n) };
-                if (n != WORKSPACE_TREE_SIZE) {
-                        fsck_problem_id(f, "checkpoint", p.id, "its tree's id is none", NULL);
-                        continue;
-                }
-                r = w ? 0 : workspace_check_new(&w, f->places->data_dir, &f->message);
-                if (r >= 0)
-                        r = check(f, w, &p);
+                const void *tree = store_blob(c, 1, &n);
+                if (n == WORKSPACE_TREE_SIZE)
+                        r = pins_add(ret, c, tree);
+                else
+                        fsck_problem_id(f, "checkpoint", store_id(c, 0), "its tree's id is none",
+                                        NULL);
         }
+        return r;
+}
+
+int fsck_trees(Fsck *f) {
+        _cleanup_(workspace_check_freep) WorkspaceCheck *w = NULL;
+        _cleanup_(pins_done) Pins pins = {};
+        int r = pins_read(f, &pins);
+
+        if (r >= 0 && pins.n > 0)
+                r = workspace_check_new(&w, f->places->data_dir, &f->message);
+        for (size_t i = 0; r >= 0 && i < pins.n; i++)
+                r = check(f, w, &pins.items[i]);
         return r;
 }
