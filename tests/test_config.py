@@ -206,6 +206,42 @@ def test_limits_and_doors_change_at_once(agentd):
     assert agentd.tcp("GET", "/sessions").status == 401
 
 
+def test_numbers_of_things_and_intervals_change_at_once(agentd):
+    s = agentd.create("one", variables={"a": 1})["session_id"]
+    agentd.api("POST", f"/sessions/{s}/checkpoints", expect=201)
+    agentd.api("POST", "/tokens", {}, expect=201)
+    accept = {"Accept-Encoding": "gzip"}
+    assert "content-encoding" in agentd.request("GET", "/openapi.json", headers=accept).headers
+    write(agentd, "[Limits]\nTokens=1\nCheckpoints=1\nVariables=1\nVariablesBytes=1K\nCompress=0\n"
+          "[Workspace]\nCollectInterval=1h\n[Supervision]\nLogDiskFull=drop\n")
+    answer = reload(agentd)
+    assert len(answer["applied"]) == 7 and answer["waiting"] == []
+    assert agentd.api("POST", "/tokens", {}).json["code"] == "token_limit_reached"
+    assert agentd.api("POST", f"/sessions/{s}/checkpoints").json["code"] == "checkpoint_limit_reached"
+    assert agentd.api("PUT", f"/sessions/{s}/variables/b", "1").json["code"] == "variable_limit_reached"
+    assert agentd.api("PUT", f"/sessions/{s}/variables/a", json.dumps("x" * 2000)).status == 429
+    assert "content-encoding" not in agentd.request("GET", "/openapi.json", headers=accept).headers
+
+
+def test_an_interval_that_was_never_collects_what_was_left_meanwhile(make_agentd, tmp_path):
+    agentd = make_agentd(env={"AGENTD_COLLECT_INTERVAL": ""})
+    write(agentd, "[Workspace]\nCollectInterval=0\n")
+    reload(agentd)
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "file").write_bytes(os.urandom(300_000))
+    s = agentd.create("one", workspace=str(work))["session_id"]
+    agentd.api("POST", f"/sessions/{s}/checkpoints", expect=201)
+
+    def size():
+        return sum(p.stat().st_size for p in (agentd.data / "workspaces").rglob("*") if p.is_file())
+    before = size()
+    agentd.api("DELETE", f"/sessions/{s}", expect=200)
+    write(agentd, "[Workspace]\nCollectInterval=50ms\n")
+    reload(agentd)
+    wait_for(lambda: size() < before - 200_000, 30, "files that nobody needs to be removed")
+
+
 def test_what_needs_a_restart_waits_and_is_marked(agentd):
     port = agentd.port
     agentd.env.pop("AGENT_RUNTIME_PORT")

@@ -26,7 +26,9 @@ A value comes from the first of these places that names it:
 2. an environment variable (an empty one counts as absent);
 3. a drop-in: `agentd.conf.d/*.conf` beside the file, in byte order of the names, the last one first;
 4. the file `agentd.conf`;
-5. the default.
+5. of a service named agentd the folders that systemd made for it: the databases are in `STATE_DIRECTORY` (`StateDirectory=agentd`),
+   socket and pipes in `RUNTIME_DIRECTORY` (`RuntimeDirectory=agentd`);
+6. the default.
 
 Times are spans such as `90s`, `5min`, `2h` or plain seconds; sizes take `K`, `M`, `G`; lists are words with spaces or commas
 between them.

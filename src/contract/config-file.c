@@ -274,8 +274,8 @@ int config_read_files(ConfigTexts *t, const char *path, bool must_exist) {
 }
 
 /* systemd names all of a service's folders, separated by colons; another service's are not ours. */
-static const char *service_folder(void) {
-        const char *folder = getenv("CONFIGURATION_DIRECTORY");
+const char *config_service_folder(const char *variable, char *const *environment) {
+        const char *folder = environment ? strv_env_get(environment, variable) : getenv(variable);
         const char *slash = folder ? strrchr(folder, '/') : NULL;
 
         return slash && folder[0] == '/' && streq(slash, "/agentd") && !strchr(folder, ':') ? folder
@@ -283,7 +283,7 @@ static const char *service_folder(void) {
 }
 
 int config_default_file(char **ret) {
-        const char *service = service_folder();
+        const char *service = config_service_folder("CONFIGURATION_DIRECTORY", NULL);
         _cleanup_free_ char *home = NULL;
         char *path;
 

@@ -44,5 +44,7 @@ int config_complain(
 
 /* Reads the file and its drop-ins. What is wrong in them: -EINVAL and t->complaint. */
 int config_read_files(ConfigTexts *t, const char *path, bool must_exist);
+/* What systemd says in this variable of the folder of a service named agentd; NULL: nothing. */
+const char *config_service_folder(const char *variable, char *const *environment);
 /* Where the file is if nobody said so; *ret stays as it is if there is no such place. */
 int config_default_file(char **ret);

@@ -34,7 +34,7 @@ typedef struct DaemonConfig {
         uint64_t memory_window, memory_versions, memory_text_max;
         usec_t memory_history_age_usec;
         uint64_t sessions_max;
-        uint64_t message_max;
+        uint64_t message_max, message_threads, message_queue;
         uint64_t tokens_max, checkpoints_max, variables_max, variables_bytes_max;
         uint64_t events_max;
         usec_t events_age_usec;

@@ -105,6 +105,32 @@ static int hear_files(ConfigTexts *t, const char *const *options, DaemonConfig *
         return r;
 }
 
+/* The folders that a service manager made for us are a better default than the built-in one. */
+static int hear_service(ConfigTexts *t) {
+        static const struct {
+                const char *variable, *key, *name;
+        } folders[] = {
+                { "STATE_DIRECTORY", "AGENT_RUNTIME_DB", "/state.db" },
+                { "RUNTIME_DIRECTORY", "AGENTD_RUNTIME_DIR", "" },
+        };
+        int r = 0;
+
+        for (size_t n = 0; n < ELEMENTSOF(folders) && r >= 0; n++) {
+                const char *folder = config_service_folder(folders[n].variable, t->environment);
+                _cleanup_free_ char *path =
+                        folder ? str_printf("%s%s", folder, folders[n].name) : NULL;
+                size_t i = 0;
+
+                if (!folder)
+                        continue;
+                (void) config_index_by_env(folders[n].key, &i);
+                r = path ? say_from(t, i, path, "environment", folders[n].variable) : -ENOMEM;
+        }
+        return r;
+}
+
+#define SERVICE_RUNTIME "environment RUNTIME_DIRECTORY"
+
 /* ---- an option that names another database ---- */
 
 static bool is_same_path(const char *one, const char *other) {
@@ -126,8 +152,9 @@ static int forget_other_places(ConfigTexts *t, size_t db, const char *db_of_file
                 return 0;
         for (size_t n = 0; n < ELEMENTSOF(places); n++) {
                 (void) config_index_by_env(places[n], &i);
-                bool is_of_file = t->origins[i] && t->origins[i][0] == '/';
-                int r = is_of_file ? config_say(t, i, NULL, NULL) : 0;
+                bool is_of_other = t->origins[i] && (t->origins[i][0] == '/' ||
+                                                     streq(t->origins[i], SERVICE_RUNTIME));
+                int r = is_of_other ? config_say(t, i, NULL, NULL) : 0;
                 if (r < 0)
                         return r;
         }
@@ -139,7 +166,9 @@ static int hear_all(ConfigTexts *t, const char *const *options, DaemonConfig *c)
         size_t db = 0;
 
         (void) config_index_by_env("AGENT_RUNTIME_DB", &db);
-        int r = hear_files(t, options, c);
+        int r = hear_service(t);
+        if (r >= 0)
+                r = hear_files(t, options, c);
         if (r >= 0) {
                 db_of_files = strdup(t->texts[db] ? t->texts[db] : config_table[db].fallback);
                 r = db_of_files ? 0 : -ENOMEM;

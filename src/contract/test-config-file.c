@@ -24,6 +24,8 @@ static int setup(void **state) {
         for (size_t i = 0; i < config_table_size; i++)
                 (void) unsetenv(config_table[i].env);
         (void) unsetenv("CONFIGURATION_DIRECTORY");
+        (void) unsetenv("STATE_DIRECTORY");
+        (void) unsetenv("RUNTIME_DIRECTORY");
         folder = strdup(mkdtemp(template));
         return folder ? setenv("HOME", folder, 1) : -1;
 }

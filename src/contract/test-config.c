@@ -10,6 +10,8 @@ static int setup(void **state) {
         for (size_t i = 0; i < config_table_size; i++)
                 (void) unsetenv(config_table[i].env);
         (void) unsetenv("CONFIGURATION_DIRECTORY");
+        (void) unsetenv("STATE_DIRECTORY");
+        (void) unsetenv("RUNTIME_DIRECTORY");
         return setenv("HOME", "/home/somebody", 1);
 }
 
@@ -55,6 +57,31 @@ static void test_all_data_follows_the_database(void **state) {
         assert_string_equal(c.runtime_dir, "/srv/data/run");
         _cleanup_free_ char *socket = config_socket_path(&c);
         assert_string_equal(socket, "/srv/data/run/agentd.sock");
+}
+
+static void test_a_services_folders_are_better_than_the_default_and_weaker_than_what_is_said(
+        void **state) {
+        _cleanup_(config_done) DaemonConfig service = {}, said = {}, other = {};
+
+        assert_int_equal(setenv("STATE_DIRECTORY", "/var/lib/agentd", 1), 0);
+        assert_int_equal(setenv("RUNTIME_DIRECTORY", "/run/agentd", 1), 0);
+        load(&service);
+        assert_string_equal(service.db, "/var/lib/agentd/state.db");
+        assert_string_equal(service.data_dir, "/var/lib/agentd");
+        assert_string_equal(service.memory_db, "/var/lib/agentd/memory.db");
+        assert_string_equal(service.runtime_dir, "/run/agentd");
+        assert_string_equal(service.sources[key("AGENT_RUNTIME_DB")], "environment STATE_DIRECTORY");
+        assert_int_equal(setenv("AGENT_RUNTIME_DB", "/srv/s.db", 1), 0);
+        load(&said);
+        assert_string_equal(said.db, "/srv/s.db");
+        assert_string_equal(said.runtime_dir, "/run/agentd");
+        assert_int_equal(unsetenv("AGENT_RUNTIME_DB"), 0);
+        /* Of another service, or of several: not ours. */
+        assert_int_equal(setenv("STATE_DIRECTORY", "/var/lib/other", 1), 0);
+        assert_int_equal(setenv("RUNTIME_DIRECTORY", "/run/other:/run/agentd", 1), 0);
+        load(&other);
+        assert_string_equal(other.db, "/home/somebody/.agent_runtime/state.db");
+        assert_string_equal(other.runtime_dir, "/home/somebody/.agent_runtime/run");
 }
 
 static void test_a_database_in_memory_or_elsewhere_keeps_the_default_folder(void **state) {
@@ -170,6 +197,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup(test_defaults_are_the_originals, setup),
                 cmocka_unit_test_setup(test_all_data_follows_the_database, setup),
+                cmocka_unit_test_setup(
+                        test_a_services_folders_are_better_than_the_default_and_weaker_than_what_is_said,
+                        setup),
                 cmocka_unit_test_setup(
                         test_a_database_in_memory_or_elsewhere_keeps_the_default_folder, setup),
                 cmocka_unit_test_setup(

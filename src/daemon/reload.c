@@ -95,6 +95,8 @@ SessionConfig session_config_of(const DaemonConfig *config) {
                 .collect_interval_usec = config->collect_interval_usec,
                 .sessions_max = (unsigned) config->sessions_max,
                 .message_max = config->message_max,
+                .append_threads = (unsigned) config->message_threads,
+                .append_queue = (unsigned) config->message_queue,
                 .tokens_max = (unsigned) config->tokens_max,
                 .checkpoints_max = (unsigned) config->checkpoints_max,
                 .variables_max = (unsigned) config->variables_max,

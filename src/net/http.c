@@ -190,6 +190,7 @@ void http_server_configure(HttpServer *s, const HttpConfig *config) {
         config_fill(&c);
         s->config.body_max = c.body_max;
         s->config.body_memory_max = c.body_memory_max;
+        s->config.compress_max = c.compress_max;
         s->config.connections_per_ip_max = c.connections_per_ip_max;
         s->config.idle_timeout_usec = c.idle_timeout_usec;
         s->config.request_timeout_usec = c.request_timeout_usec;

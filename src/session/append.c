@@ -18,8 +18,6 @@
 #include "session/session-internal.h"
 
 #define APPEND_MAGIC UINT32_C(0x53417070)
-#define THREADS_MAX  2
-#define JOBS_MAX     256
 
 /* One that waits: for its body to be stored, or for those before it. */
 typedef struct Append {
@@ -204,7 +202,9 @@ void appends_abandon(Session *s, int r) {
 }
 
 int appends_open(SessionManager *m) {
-        return m->data_dir ? pool_new(&m->pool, m->event, THREADS_MAX, JOBS_MAX) : 0;
+        return m->data_dir ? pool_new(&m->pool, m->event, m->config.append_threads,
+                                      m->config.append_queue)
+                           : 0;
 }
 
 /* ---- what comes in ---- */

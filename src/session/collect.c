@@ -145,10 +145,10 @@ void collect_due(SessionManager *m) {
 void collect_needed(SessionManager *m, uint64_t namespace_id) {
         Namespace *ns = map_get(m->namespaces, namespace_id);
 
-        if (!ns || !m->config.workspace || m->config.collect_interval_usec == 0)
+        if (!ns || !m->config.workspace)
                 return;
         ns->is_littered = true;
-        if (m->collect_timer.index == 0)
+        if (m->config.collect_interval_usec > 0 && m->collect_timer.index == 0)
                 collect_arm(m, clock_monotonic() + m->config.collect_interval_usec);
 }
 
@@ -159,4 +159,21 @@ void collect_load(SessionManager *m) {
 
         while (map_next(m->namespaces, &cursor, &id, &value))
                 collect_needed(m, id);
+}
+
+void collect_set_interval(SessionManager *m, usec_t interval) {
+        bool is_littered = false;
+        size_t cursor = 0;
+        uint64_t id;
+        void *value;
+
+        if (m->config.collect_interval_usec == interval)
+                return;
+        m->config.collect_interval_usec = interval;
+        if (m->collect_timer.index > 0)
+                heap_remove(&m->heap, &m->collect_timer);
+        while (!is_littered && map_next(m->namespaces, &cursor, &id, &value))
+                is_littered = ((Namespace *) value)->is_littered;
+        if (is_littered && interval > 0)
+                collect_arm(m, clock_monotonic() + interval);
 }

@@ -23,7 +23,12 @@
 #define VARIABLES_MAX_DEFAULT   10000
 #define VARIABLES_BYTES_DEFAULT ((size_t) 16 << 20)
 
+#define APPEND_THREADS_DEFAULT 2
+#define APPEND_QUEUE_DEFAULT   256
+
 static void config_defaults(SessionConfig *c) {
+        c->append_threads = c->append_threads ?: APPEND_THREADS_DEFAULT;
+        c->append_queue = c->append_queue ?: APPEND_QUEUE_DEFAULT;
         c->auto_checkpoints_kept = c->auto_checkpoints_kept ?: AUTO_KEPT_DEFAULT;
         c->events_max = c->events_max ?: EVENTS_MAX_DEFAULT;
         c->events_age_usec = c->events_age_usec ?: EVENTS_AGE_DEFAULT;

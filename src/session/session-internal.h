@@ -452,6 +452,8 @@ bool sweep_is_idle(const SessionManager *m);
 void collect_needed(SessionManager *m, uint64_t namespace_id);
 /* After the start: whatever a dead daemon left. */
 void collect_load(SessionManager *m);
+/* Counts at once, for what waits already as well. */
+void collect_set_interval(SessionManager *m, usec_t interval);
 void collect_due(SessionManager *m);
 
 /* ---- branch.c ---- */

@@ -240,6 +240,8 @@ typedef struct SessionConfig {
         unsigned checkpoints_max;   /* per session, of those that are asked for; 0: 10,000 */
         unsigned variables_max;     /* per session; 0: 10,000 */
         size_t variables_bytes_max; /* per session, of all together; 0: 16 MiB, at most 64 MiB */
+        unsigned append_threads;    /* that prepare large messages; 0: 2 */
+        unsigned append_queue;      /* large messages that wait for them; 0: 256 */
         const char *data_dir;       /* for large bodies; NULL: they stay in the database */
         WorkspaceManager *workspace; /* see session_manager_close(); NULL: checkpoints have no files */
 } SessionConfig;

@@ -162,6 +162,11 @@ void session_manager_configure(SessionManager *m, const SessionConfig *config) {
         m->config.events_age_usec = config->events_age_usec;
         m->config.sessions_max = config->sessions_max;
         m->config.message_max = config->message_max;
+        m->config.tokens_max = config->tokens_max;
+        m->config.checkpoints_max = config->checkpoints_max;
+        m->config.variables_max = config->variables_max;
+        m->config.variables_bytes_max = config->variables_bytes_max;
+        collect_set_interval(m, config->collect_interval_usec);
         if (m->is_shutting_down)
                 return;
         for (size_t i = 0; other_spans && i < m->n_sorted; i++)
