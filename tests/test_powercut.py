@@ -192,13 +192,19 @@ def check_with_daemon(life, moment, agentd, folder, what):
     agentd.api("POST", f"/sessions/{life.s}/messages", {"role": "user", "content": "afterwards"}, expect=201)
 
 
-def all_killed(agentd):
-    pids = agentd.own_pids()
+def send(pids, signo):
     for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signo)
         except ProcessLookupError:
             pass
+
+
+def all_killed(agentd):
+    """Stopped first: keeper and daemon each start the other one anew."""
+    pids = agentd.own_pids()
+    send(pids, signal.SIGSTOP)
+    send({*pids, *agentd.own_pids()}, signal.SIGKILL)
     return not pids
 
 

@@ -32,11 +32,20 @@ static int create(const char *path, char **ret_message) {
         return store_fail(ret_message, r, "cannot create %s: %s", path, strerror(-r));
 }
 
-static bool wal_exists(const char *path) {
-        _cleanup_free_ char *wal = str_printf("%s-wal", path);
+static bool journal_exists(const char *path, const char *suffix) {
+        _cleanup_free_ char *journal = str_printf("%s%s", path, suffix);
         struct stat st;
 
-        return !wal || (stat(wal, &st) == 0 && st.st_size > 0);
+        return !journal || (stat(journal, &st) == 0 && st.st_size > 0);
+}
+
+/* A power cut may leave a file that has its size and not its bytes yet. SQLite puts it right by the
+ * journal, which was synced before. */
+static bool is_cut_short(const char *path, const char head[static sizeof(MAGIC)]) {
+        static const char nothing[sizeof(MAGIC)];
+
+        return memcmp(head, nothing, sizeof(nothing)) == 0 &&
+               (journal_exists(path, "-journal") || journal_exists(path, "-wal"));
 }
 
 int store_check_file(const char *path, bool *ret_unclean, char **ret_message) {
@@ -58,14 +67,17 @@ int store_check_file(const char *path, bool *ret_unclean, char **ret_message) {
         }
         if (!S_ISREG(st.st_mode))
                 return store_fail(ret_message, -EUCLEAN, "%s is not a regular file", path);
+        *ret_unclean = journal_exists(path, "-wal");
         ssize_t n = pread(fd, head, sizeof(head), 0);
         if (n < 0) {
                 r = errno_neg();
                 return store_fail(ret_message, r, "cannot read %s: %s", path, strerror(-r));
         }
-        if (n > 0 && (n < (ssize_t) sizeof(head) || memcmp(head, MAGIC, sizeof(MAGIC)) != 0))
+        if (n == 0 || (n == (ssize_t) sizeof(head) && memcmp(head, MAGIC, sizeof(MAGIC)) == 0))
+                return 0;
+        if (!is_cut_short(path, head))
                 return store_fail(ret_message, -EUCLEAN, "%s is not a database", path);
-        *ret_unclean = wal_exists(path);
+        *ret_unclean = true;
         return 0;
 }
 

@@ -140,6 +140,22 @@ static void test_what_is_no_database_is_refused_and_unchanged(void **state) {
         expect_refused(f->db, &items_schema, -EUCLEAN, "not a database");
 }
 
+/* The power went before the first page of a new database was written; its journal was synced. */
+static void test_a_database_whose_making_was_cut_is_made_again(void **state) {
+        static const char page[4096], journal[512] =
+                                              "\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" /* magic */
+                                              "\0\0\0\0\0\0\0\0\0\0\0\0" /* pages of before: 0 */
+                                              "\0\0\x02\0\0\0\x10\0";    /* sector, page */
+        const Folder *f = *state;
+        _cleanup_free_ char *path = str_printf("%s-journal", f->db);
+
+        assert_int_equal(fs_write_file_atomic(AT_FDCWD, f->db, page, sizeof(page), 0600), 0);
+        expect_refused(f->db, &items_schema, -EUCLEAN, "not a database");
+        assert_int_equal(fs_write_file_atomic(AT_FDCWD, path, journal, sizeof(journal), 0600), 0);
+        fill(f, 1);
+        assert_int_equal(ask(f->db, "SELECT count(*) FROM items"), 1);
+}
+
 static void test_a_truncated_database_is_refused_and_unchanged(void **state) {
         const Folder *f = *state;
 
@@ -248,6 +264,7 @@ int main(void) {
                 TEST(test_memory_works_with_readers),
                 TEST(test_a_newer_version_is_refused_and_unchanged),
                 TEST(test_what_is_no_database_is_refused_and_unchanged),
+                TEST(test_a_database_whose_making_was_cut_is_made_again),
                 TEST(test_a_truncated_database_is_refused_and_unchanged),
                 TEST(test_damage_after_a_crash_is_found_and_left_unchanged),
                 TEST(test_another_programs_database_is_refused_and_unchanged),
