@@ -61,6 +61,7 @@ void embedder_wake(Embedder *e);
 void embed_job_finish(EmbedJob *job, int r, const char *message);
 
 int embedder_openai_init(Embedder *e, const EmbedderOptions *o, char **ret_message);
+int embedder_static_init(Embedder *e, const EmbedderOptions *o, char **ret_message);
 int embedder_hash_init(Embedder *e, const EmbedderOptions *o, char **ret_message);
 
 /* ---- kinds that compute: text by text, in the pool ---- */

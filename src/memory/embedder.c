@@ -161,6 +161,8 @@ static int init_kind(Embedder *e, const EmbedderOptions *o, char **ret_message) 
         switch (o->kind) {
         case EMBEDDER_OPENAI:
                 return embedder_openai_init(e, o, ret_message);
+        case EMBEDDER_STATIC:
+                return embedder_static_init(e, o, ret_message);
         case EMBEDDER_HASH:
                 return embedder_hash_init(e, o, ret_message);
         case EMBEDDER_NONE:

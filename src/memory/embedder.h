@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* Embedders: text in, vectors out. Kinds behind one call:
- *   openai   any OpenAI-compatible `POST {url}/embeddings` (float and base64), batched, retried
- * mean, normalise hash     feature hashing of words and character n-grams: lexical, for tests and
- * API compatibility only An embedder keeps nothing: caching by content and storing are the
- * memory's. Prefixes that some models want before queries and documents are the caller's too. Loop
- * thread only; heavy work (static, hash, reading answers) goes to the pool in pieces. */
+/* Embedders: text in, vectors out. Three kinds behind one call:
+ * - openai: any OpenAI-compatible `POST {url}/embeddings` (float and base64), batched, retried
+ * - static: files the user has, in model2vec's layout (safetensors + tokenizer.json): token
+ * look-up, mean, normalise
+ * - hash: feature hashing of words and character n-grams: lexical, for tests and API compatibility
+ *
+ * An embedder keeps nothing: caching by content and storing are the memory's. Prefixes that some
+ * models want before queries and documents are the caller's too. Loop thread only; heavy work
+ * (static, hash, reading answers) goes to the pool in pieces. */
 
 #include <systemd/sd-event.h>
 
@@ -21,6 +24,7 @@ typedef struct Embedder Embedder;
 typedef enum EmbedderKind {
         EMBEDDER_NONE,
         EMBEDDER_OPENAI,
+        EMBEDDER_STATIC,
         EMBEDDER_HASH,
 } EmbedderKind;
 
@@ -29,6 +33,7 @@ typedef struct EmbedderOptions {
         const char *url; /* openai: base, e.g. "https://api.openai.com/v1"; with "/embeddings" behind it is fine too */
         const char *model;   /* openai: its name */
         const char *api_key; /* may be NULL; never logged; white space around it is dropped */
+        const char *path;    /* static: folder with model.safetensors and tokenizer.json */
         unsigned dimensions; /* hash: default 1024. openai: sent only if not 0; other lengths are an error then */
         unsigned batch_max; /* inputs a request; 0: 128 */
         size_t text_max; /* bytes of a text in a request; 0: 1350, which is some 450 tokens in any script */
@@ -63,8 +68,9 @@ typedef void (*EmbedDoneFn)(int r,
                             unsigned dimensions,
                             void *userdata);
 
-/* Checks the options: -EINVAL with *ret_message. pool: may be NULL for openai. fetcher: openai
- * only. Both must outlive the embedder. */
+/* Checks the options and, for static, reads the files (which takes part of a second for a large one):
+ * -EINVAL, -EUCLEAN (not such files, or damaged), -ENOENT and others of reading, with *ret_message.
+ * pool: may be NULL for openai. fetcher: openai only. Both must outlive the embedder. */
 int embedder_new(Embedder **ret,
                  sd_event *event,
                  Pool *pool,
@@ -76,7 +82,7 @@ Embedder *embedder_free(Embedder *e);
 DEFINE_CLEANUP(Embedder *, embedder_free);
 
 /* Identity of what it makes, e.g. "openai:text-embedding-3-small", "openai:nomic-embed-text:512",
- * "hash:1024". Vectors of
+ * "static:potion-base-8M:0123456789abcdef" (of the files' SHA-256), "hash:1024". Vectors of
  * different keys are never compared. */
 const char *embedder_model(const Embedder *e);
 unsigned embedder_dimensions(const Embedder *e); /* 0: not known before the first answer */
