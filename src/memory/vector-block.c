@@ -7,6 +7,7 @@
  *
  * 1-bit codes lie in slabs of large pages: a scan of a million vectors reads them from end to end. */
 
+#include <math.h>
 #include <sodium.h>
 #include <sys/mman.h>
 
@@ -169,9 +170,10 @@ static void clear_in_place(VectorIndex *v, VectorBlock *b, unsigned slot) {
 
         while (!list_is_empty(&v->readers))
                 (void) pthread_cond_wait(&v->reader_left, &v->lock);
-        if (codes)
+        if (codes) {
                 sodium_memzero(codes->rows + slot * v->coder.width, v->coder.width);
-        else
+                codes->scales[slot] = NAN;
+        } else
                 vector_bits_clear(&v->coder, atomic_load(&b->bits), slot);
 }
 
@@ -181,7 +183,7 @@ static int clear_codes(VectorIndex *v, VectorBlock *b, VectorCodes *codes, unsig
         if (!copy)
                 return -ENOMEM;
         memset(copy->rows + slot * v->coder.width, 0, v->coder.width);
-        copy->scales[slot] = 0;
+        copy->scales[slot] = NAN;
         atomic_store_explicit(&b->codes, copy, memory_order_release);
         vector_retire(v, &codes->retired, codes_done);
         return 0;

@@ -130,12 +130,13 @@ size_t vector_bits_bytes(const VectorCoder *c) {
         return SIDES_BYTES + c->width * VECTOR_BLOCK / 8;
 }
 
+/* NaN for a dead slot, whose code is zeros. */
 static float side_value(const int8_t *row, size_t width, float scale) {
         int32_t size = 0;
 
         for (size_t i = 0; i < width; i++)
                 size += abs(row[i]);
-        return size > 0 ? 1 / ((float) size * scale) : 0;
+        return size > 0 ? 1 / ((float) size * scale) : NAN;
 }
 
 /* The four signs from value i on. */
@@ -162,8 +163,9 @@ void vector_bits_make(const VectorCoder *c, const int8_t *rows, const float *sca
 
 void vector_bits_clear(const VectorCoder *c, uint8_t *bits, unsigned slot) {
         const uint8_t kept = slot < VECTOR_BLOCK / 2 ? 0xf0 : 0x0f;
+        const float none = NAN;
 
-        memset(bits + slot * sizeof(float), 0, sizeof(float));
+        memcpy(bits + slot * sizeof(none), &none, sizeof(none));
         bits += SIDES_BYTES + slot % (VECTOR_BLOCK / 2);
         for (size_t t = 0; t < c->width / 4; t++)
                 bits[t * TABLE_ENTRIES] &= kept;

@@ -9,6 +9,7 @@
  * thread for seconds. */
 
 #include <math.h>
+#include <sodium.h>
 
 #include "memory/vectors-internal.h"
 
@@ -49,6 +50,13 @@ static void prepare(VectorIndex *v, const float *vector, bool is_normalised) {
                 vector_normalise(v->unit, v->coder.dimensions);
         vector_rotate(&v->coder, v->unit, v->rotated);
         v->scale = vector_code8(&v->coder, v->rotated, v->code);
+}
+
+/* What was put may be erased next. */
+static void forget_prepared(VectorIndex *v) {
+        sodium_memzero(v->unit, v->coder.row * sizeof(float));
+        sodium_memzero(v->rotated, v->coder.width * sizeof(float));
+        sodium_memzero(v->code, v->coder.width);
 }
 
 /* Whoever opens the file after a crash must know that rows may lie in it that no table names. */
@@ -155,6 +163,7 @@ int vector_index_put(VectorIndex *v, uint64_t scope, uint64_t id, const float *v
                 return -EINVAL;
         prepare(v, vector, false);
         int r = put_prepared(v, scope, id);
+        forget_prepared(v);
         vector_reclaim(v);
         return r;
 }
@@ -197,8 +206,9 @@ void vector_close_up(VectorIndex *v, uint64_t scope) {
                         continue;
                 prepare(v, vector_row(v, from, slot), true);
                 if (put_prepared(v, scope, ids[i]) < 0)
-                        return;
+                        break;
         }
+        forget_prepared(v);
 }
 
 bool vector_index_erase(VectorIndex *v, uint64_t id) {

@@ -8,9 +8,12 @@
 typedef struct VectorCandidate {
         float score;
         unsigned slot;
-        uint64_t id;
         const VectorBlock *block;
 } VectorCandidate;
+
+static inline uint64_t vector_candidate_id(const VectorCandidate *c) {
+        return c->block->ids[c->slot];
+}
 
 typedef struct VectorTop {
         VectorCandidate *items; /* room for 2 * keep */

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The scan itself: blocks of codes against a query. Nearly every vector ends at the comparison with the
- * threshold; only those that pass are asked whether they are alive, and wanted by the filter, which
- * costs a look at cold memory.
+/* The scan itself: blocks of codes against a query. Nearly every vector ends at the comparison with
+ * the threshold, and what passes costs no look at cold memory: codes say themselves who is dead, by
+ * an estimate that is not a number, and ids are not asked for.
  *
- * A block has int8 codes, or 1-bit codes, and may get the latter while it is looked at: the writer sets
- * the new ones before it takes the old ones away, so looking in the order entry's bits, codes, block's
- * bits finds some. Estimates of the two kinds are not compared with each other, their errors differ. */
+ * A block has int8 codes, or 1-bit codes, and may get the latter while it is looked at: the writer
+ * sets the new ones before it takes the old ones away, so looking in the order entry's bits, codes,
+ * block's bits finds some. What died since the search began may be erased from the codes, and be
+ * replaced by what the search cannot see yet: such slots are told by their clocks, and ranked by
+ * their rows, which stay. Estimates of the two kinds are not compared with each other, their errors
+ * differ. */
 
 #include "memory/vector-scan-internal.h"
 
@@ -52,40 +55,41 @@ float vector_scan_cosine(const VectorScan *s, const VectorBlock *b, unsigned slo
         return cosine > 1 ? 1 : cosine < -1 ? -1 : cosine;
 }
 
-static bool is_wanted(const VectorScan *s, const VectorBlock *b, unsigned slot) {
-        return vector_sees(b, slot, s->reader.clock) && vector_scan_wants(s->query, b->ids[slot]);
-}
-
 static void offer(const VectorScan *s, VectorTop *t, const VectorBlock *b, unsigned slot, float score) {
-        if (score >= t->threshold && is_wanted(s, b, slot))
-                vector_top_push(
-                        t, &(VectorCandidate){
-                                   .score = score, .slot = slot, .id = b->ids[slot], .block = b });
+        if (score >= t->threshold && (!s->query->only || vector_scan_wants(s->query, b->ids[slot])))
+                vector_top_push(t, &(VectorCandidate){ .score = score, .slot = slot, .block = b });
 }
 
 static void scan_floats(const VectorScan *s, const VectorBlock *b, unsigned n, VectorFound *f) {
         for (unsigned slot = 0; slot < n; slot++) {
-                if (!is_wanted(s, b, slot))
-                        continue;
-                offer(s, &f->exact, b, slot, vector_scan_cosine(s, b, slot));
+                if (vector_sees(b, slot, s->reader.clock))
+                        offer(s, &f->exact, b, slot, vector_scan_cosine(s, b, slot));
         }
 }
 
+/* mask: the slots that are looked at. */
 static void scan_codes8(const VectorScan *s,
                         const VectorBlock *b,
                         const VectorCodes *codes,
-                        unsigned n,
+                        uint32_t mask,
                         VectorFound *f) {
+        const VectorIndex *v = s->index;
+        unsigned n = VECTOR_BLOCK - (unsigned) __builtin_clz(mask);
         int32_t sums[VECTOR_BLOCK];
 
-        s->index->kernels->dot8(codes->rows, n, s->index->coder.width, s->code, sums);
-        for (unsigned slot = 0; slot < n; slot++)
-                offer(s, &f->codes8, b, slot,
-                      (float) sums[slot] * codes->scales[slot] * s->code_scale);
+        v->kernels->dot8(codes->rows, n, v->coder.width, s->code, sums);
+        for (; mask != 0; mask &= mask - 1) {
+                unsigned slot = (unsigned) __builtin_ctz(mask);
+                float score = (float) sums[slot] * codes->scales[slot] * s->code_scale;
+                offer(s, &f->codes8, b, slot, score);
+        }
 }
 
-static void scan_bits(
-        const VectorScan *s, const VectorBlock *b, const uint8_t *bits, unsigned n, VectorFound *f) {
+static void scan_bits(const VectorScan *s,
+                      const VectorBlock *b,
+                      const uint8_t *bits,
+                      uint32_t mask,
+                      VectorFound *f) {
         const VectorKernels *k = s->index->kernels;
         VectorEstimate e = s->estimate;
         uint16_t sums[VECTOR_BLOCK];
@@ -94,30 +98,53 @@ static void scan_bits(
 
         k->sums(bits + VECTOR_BLOCK * sizeof(float), s->tables, s->index->coder.width / 4, sums);
         e.at_least = f->codes1.threshold;
-        uint32_t mask = k->estimate(sums, sides, &e, scores);
-        /* the block may have been filled since the search began */
-        for (mask &= UINT32_MAX >> (VECTOR_BLOCK - n); mask != 0; mask &= mask - 1) {
+        for (mask &= k->estimate(sums, sides, &e, scores); mask != 0; mask &= mask - 1) {
                 unsigned slot = (unsigned) __builtin_ctz(mask);
                 offer(s, &f->codes1, b, slot, scores[slot]);
         }
 }
 
-static void scan_block(const VectorScan *s, const VectorEntry *entry, unsigned n, VectorFound *f) {
-        const VectorBlock *b = entry->block;
+/* Ranks what died since the search began, of the slots of a mask, and returns the others. */
+static uint32_t scan_late(const VectorScan *s, const VectorBlock *b, uint32_t mask, VectorFound *f) {
+        uint32_t others = mask;
 
-        f->n_scanned += n;
-        if (s->query->exact) {
-                scan_floats(s, b, n, f);
-                return;
+        for (; mask != 0; mask &= mask - 1) {
+                unsigned slot = (unsigned) __builtin_ctz(mask);
+                uint64_t died = atomic_load_explicit(&b->died[slot], memory_order_relaxed);
+
+                if (died == UINT64_MAX)
+                        continue;
+                others &= ~(UINT32_C(1) << slot);
+                if (died > s->reader.clock)
+                        offer(s, &f->codes8, b, slot, vector_scan_cosine(s, b, slot));
         }
+        return others;
+}
+
+static void scan_codes(const VectorScan *s, const VectorEntry *entry, unsigned n, VectorFound *f) {
+        const VectorBlock *b = entry->block;
         const uint8_t *bits = atomic_load_explicit(&entry->bits, memory_order_acquire);
         const VectorCodes *codes =
                 bits ? NULL : atomic_load_explicit(&b->codes, memory_order_acquire);
-        if (codes)
-                scan_codes8(s, b, codes, n, f);
+        uint32_t mask = UINT32_MAX >> (VECTOR_BLOCK - n);
+
+        if (!bits && !codes)
+                bits = atomic_load_explicit(&b->bits, memory_order_acquire);
+        /* behind the codes: whose erasing they show is then known to be dead */
+        if (atomic_load_explicit(&s->index->last_kill, memory_order_relaxed) > s->reader.clock)
+                mask = scan_late(s, b, mask, f);
+        if (mask != 0 && codes)
+                scan_codes8(s, b, codes, mask, f);
+        else if (mask != 0)
+                scan_bits(s, b, bits, mask, f);
+}
+
+static void scan_block(const VectorScan *s, const VectorEntry *entry, unsigned n, VectorFound *f) {
+        f->n_scanned += n;
+        if (s->query->exact)
+                scan_floats(s, entry->block, n, f);
         else if (n > 0)
-                scan_bits(s, b, bits ? bits : atomic_load_explicit(&b->bits, memory_order_acquire),
-                          n, f);
+                scan_codes(s, entry, n, f);
 }
 
 static void prefetch(const VectorScan *s, const VectorPart *p, size_t i) {

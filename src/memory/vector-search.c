@@ -9,6 +9,7 @@
  * A filter of few ids needs no scan: each is looked up and ranked exactly. */
 
 #include <signal.h>
+#include <sodium.h>
 
 #include "memory/vector-scan-internal.h"
 
@@ -82,14 +83,23 @@ int vector_scan_init(VectorScan *s, VectorIndex *v, const VectorQuery *q) {
         return 0;
 }
 
+/* Overwritten: who searches by a vector that is stored must not leave it behind. */
+static void release(void *p, size_t n) {
+        if (p)
+                sodium_memzero(p, n);
+        free(p);
+}
+
 void vector_scan_done(VectorScan *s) {
+        const VectorCoder *c = s->index ? &s->index->coder : NULL;
+
         if (list_is_linked(&s->reader.link))
                 vector_reader_end(s->index, &s->reader);
         free(s->parts);
-        free(s->unit);
-        free(s->rotated);
-        free(s->code);
-        free(s->tables);
+        release(s->unit, c ? c->row * sizeof(float) : 0);
+        release(s->rotated, c ? c->width * sizeof(float) : 0);
+        release(s->code, c ? c->width : 0);
+        release(s->tables, c ? c->width * 4 : 0);
 }
 
 typedef struct Worker {
@@ -205,7 +215,7 @@ static size_t look_up(const VectorScan *s, size_t at, VectorCandidate *ret) {
                 if (!vector_ids_find(v, s->query->only[at], &b, &slot) ||
                     !has_scope(s->query, b->segment->scope))
                         continue;
-                ret[n++] = (VectorCandidate){ .slot = slot, .id = b->ids[slot], .block = b };
+                ret[n++] = (VectorCandidate){ .slot = slot, .block = b };
         }
         (void) pthread_mutex_unlock(&v->lock);
         return n;
@@ -231,7 +241,7 @@ static void write_hits(const VectorQuery *q, VectorTop *best, VectorHit *hits, s
         for (size_t i = 0; i < best->n; i++) {
                 const VectorCandidate *c = &best->items[i];
                 if (c->score >= q->min_score)
-                        hits[n++] = (VectorHit){ .id = c->id, .score = c->score };
+                        hits[n++] = (VectorHit){ .id = vector_candidate_id(c), .score = c->score };
         }
         *ret_n = n;
 }

@@ -171,6 +171,7 @@ void vector_kill(VectorIndex *v, VectorBlock *b, unsigned slot) {
         VectorSegment *s = b->segment;
 
         atomic_store_explicit(&b->died[slot], v->clock, memory_order_relaxed);
+        atomic_store_explicit(&v->last_kill, v->clock, memory_order_release);
         v->places[b->number].unwiped |= UINT32_C(1) << slot;
         vector_block_clear(v, b, slot);
         b->n_alive--;

@@ -3,6 +3,8 @@
 /* Reading a table back. The checksum finds what a disk did to it; everything is checked besides, since a
  * file that anybody could have written must not be able to make a search read beyond its memory. */
 
+#include <math.h>
+
 #include "memory/vectors-internal.h"
 
 typedef struct Input {
@@ -74,6 +76,16 @@ static int read_bits(VectorIndex *v, Input *in, const VectorTableBlock *head, Ve
         return take_copy(in, bits, vector_bits_bytes(&v->coder));
 }
 
+/* A dead slot's code must not be found, whatever the file says. */
+static void forget(const VectorIndex *v, VectorBlock *b, unsigned slot) {
+        VectorCodes *codes = atomic_load(&b->codes);
+
+        if (codes)
+                codes->scales[slot] = NAN;
+        else
+                vector_bits_clear(&v->coder, atomic_load(&b->bits), slot);
+}
+
 static int fill_block(
         VectorIndex *v, Input *in, const VectorTableBlock *head, VectorBlock *b, size_t *n) {
         int r = take_copy(in, b->ids, head->n * sizeof(b->ids[0]));
@@ -89,7 +101,11 @@ static int fill_block(
                         atomic_init(&b->died[slot], 0);
         }
         *n += b->n_alive;
-        return head->is_bits ? read_bits(v, in, head, b) : read_codes(v, in, head, b);
+        r = head->is_bits ? read_bits(v, in, head, b) : read_codes(v, in, head, b);
+        for (unsigned slot = 0; r == 0 && slot < head->n; slot++)
+                if (!(head->alive >> slot & 1))
+                        forget(v, b, slot);
+        return r;
 }
 
 static int read_block(VectorIndex *v, Input *in, VectorSegment *s, unsigned n, size_t *n_alive) {

@@ -9,6 +9,9 @@
  * been moved, which no owner of rows knows of, its code is made again of its row, which stays until
  * the save after. */
 
+#include <math.h>
+#include <sodium.h>
+
 #include "base/fs.h"
 #include "memory/vectors-internal.h"
 
@@ -34,21 +37,29 @@ typedef struct Writer {
         size_t n;
         uint64_t checksum;
         int error;
+        size_t width, bits_bytes;
         /* of one block */
         uint8_t *bits;
         float *rotated;
         int8_t *code;
 } Writer;
 
+/* Overwritten: the codes may be of what is erased next. */
+static void release(void *p, size_t n) {
+        if (p)
+                sodium_memzero(p, n);
+        free(p);
+}
+
 static void writer_done(Writer *w) {
-        free(w->chunk);
-        free(w->bits);
-        free(w->rotated);
-        free(w->code);
+        release(w->chunk, CHUNK_BYTES);
+        release(w->bits, w->bits_bytes);
+        release(w->rotated, w->width * sizeof(float));
+        release(w->code, w->width);
 }
 
 static int writer_init(Writer *w, const VectorIndex *v, int fd) {
-        *w = (Writer){ .fd = fd };
+        *w = (Writer){ .fd = fd, .width = v->coder.width, .bits_bytes = vector_bits_bytes(&v->coder) };
         w->chunk = malloc(CHUNK_BYTES);
         w->bits = vector_alloc(vector_bits_bytes(&v->coder));
         w->rotated = vector_alloc(v->coder.width * sizeof(float));
@@ -97,7 +108,7 @@ static void put_codes8(const VectorIndex *v,
 
         for (unsigned slot = 0; slot < VECTOR_BLOCK; slot++)
                 if (slot >= head->n || !(head->alive >> slot & 1))
-                        scales[slot] = 0;
+                        scales[slot] = NAN;
                 else if (!codes || lives_no_more(b, slot))
                         scales[slot] = code_again(v, w, b, slot);
                 else

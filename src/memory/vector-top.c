@@ -4,6 +4,8 @@
  * better half is kept: each costs a comparison with the threshold and, if it passes, a place and
  * now and then its share of a selection. A heap costs a logarithm for each.
  *
+ * An id lies in cold memory and is looked at between equal scores only.
+ *
  * The order is total (equal scores by ascending id), so what is kept does not depend on the order
  * of coming: a scan split over threads finds what one thread finds. */
 
@@ -14,7 +16,7 @@
 static bool is_better(const VectorCandidate *a, const VectorCandidate *b) {
         if (a->score > b->score || a->score < b->score)
                 return a->score > b->score;
-        return a->id < b->id;
+        return vector_candidate_id(a) < vector_candidate_id(b);
 }
 
 int vector_top_init(VectorTop *t, size_t keep) {

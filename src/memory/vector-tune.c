@@ -11,6 +11,7 @@
  * largest segment has doubled. */
 
 #include <math.h>
+#include <sodium.h>
 
 #include "memory/vector-scan-internal.h"
 
@@ -85,14 +86,14 @@ static int scan(VectorIndex *v, const VectorQuery *q, size_t keep, VectorFound *
 /* The place of the id in what the estimates say; one behind the last if it is not there. */
 static size_t place_of(const VectorTop *estimates, uint64_t id) {
         for (size_t i = 0; i < estimates->n; i++)
-                if (estimates->items[i].id == id)
+                if (vector_candidate_id(&estimates->items[i]) == id)
                         return i + 1;
         return estimates->n + 1;
 }
 
 static bool has(const VectorTop *t, uint64_t id) {
         for (size_t i = 0; i < t->n; i++)
-                if (t->items[i].id == id)
+                if (vector_candidate_id(&t->items[i]) == id)
                         return true;
         return false;
 }
@@ -113,7 +114,7 @@ static int look(VectorIndex *v, VectorQuery *q, uint64_t self, size_t *places, s
         vector_top_finish(&estimates.codes1);
         vector_top_finish(&estimates.codes8);
         for (size_t i = 0, taken = 0; i < exact.exact.n && taken < BEST; i++) {
-                uint64_t id = exact.exact.items[i].id;
+                uint64_t id = vector_candidate_id(&exact.exact.items[i]);
                 if (id == self)
                         continue;
                 taken++;
@@ -131,11 +132,9 @@ static int compare(const void *a, const void *b) {
 }
 
 static int tune(VectorIndex *v, const Sample *sample) {
-        _cleanup_free_ float *numbers = calloc(v->coder.dimensions, sizeof(*numbers));
+        float numbers[VECTOR_DIMENSIONS_MAX];
         size_t places[SAMPLES * BEST], n = 0;
 
-        if (!numbers)
-                return -ENOMEM;
         for (size_t i = 0; i < sample->n; i++) {
                 if (!vector_index_get(v, sample->ids[i], numbers))
                         continue;
@@ -150,13 +149,16 @@ static int tune(VectorIndex *v, const Sample *sample) {
                         .min_score = -1,
                 };
                 int r = look(v, &q, sample->ids[i], places, &n);
+                /* it may be erased next */
+                sodium_memzero(numbers, sizeof(numbers));
                 if (r < 0)
                         return r;
         }
         if (n == 0)
                 return 0;
         qsort(places, n, sizeof(*places), compare);
-        size_t wanted = places[n - 1 - n / 200];
+        /* what is true of a sample may be a little worse for the rest */
+        size_t wanted = places[n - 1 - n / 200] * 5 / 4;
         wanted = MIN(MAX(wanted, (size_t) VECTOR_CANDIDATES_MIN), (size_t) VECTOR_CANDIDATES_MAX);
         atomic_store(&v->candidates, (unsigned) wanted);
         v->tuned_at = sample->n_alive;

@@ -44,6 +44,7 @@ float vector_code8(const VectorCoder *c, const float *rotated, int8_t *ret);
 /* A block of 1-bit codes: 32 side values, then the nibbles. Made of its 32 int8 codes. */
 size_t vector_bits_bytes(const VectorCoder *c);
 void vector_bits_make(const VectorCoder *c, const int8_t *rows, const float *scales, uint8_t *ret);
+/* What a search finds no more: its estimate is NaN. */
 void vector_bits_clear(const VectorCoder *c, uint8_t *bits, unsigned slot);
 void vector_bits_set(const VectorCoder *c, uint8_t *bits, unsigned slot, const int8_t *row, float scale);
 /* The query's tables, width / 4 of 16 bytes, and how sums of their entries are read. */
@@ -120,7 +121,7 @@ void vector_reclaim(VectorIndex *v);
 typedef struct VectorCodes {
         VectorRetired retired;
         unsigned capacity;
-        float scales[VECTOR_BLOCK];
+        float scales[VECTOR_BLOCK]; /* NaN: dead */
         _Alignas(VECTOR_ALIGN) int8_t rows[];
 } VectorCodes;
 
@@ -200,8 +201,9 @@ struct VectorIndex {
         ListLink readers;
         VectorRetired *retired, *retired_last;
 
-        uint64_t n_changes; /* for is_dirty */
-        Map *segments;      /* by scope */
+        _Atomic uint64_t last_kill; /* the clock then */
+        uint64_t n_changes;         /* for is_dirty */
+        Map *segments;              /* by scope */
         VectorPlace *places;
         uint32_t *free_numbers;
         size_t n_places, places_capacity, n_free;
