@@ -134,7 +134,15 @@ static const CliOption variables_options[] = {
 static const CliOption memory_options[] = {
         { "string", 0, NULL, "the value is text even if it reads as JSON" },
         { "namespace", 0, "NAME", "the namespace; default: default" },
-        { "prefix", 0, "TEXT", "ls: only keys that begin so" },
+        { "prefix", 0, "TEXT", "ls, search: only keys that begin so" },
+        { "scope", 0, "SCOPE", "whose of a session: namespace, agent or session" },
+        { "as-of", 0, "TIME", "get, search: what it was then" },
+        { "limit", 'n', "N", "search, history: at most so many" },
+        { "text", 0, "TEXT", "set: what it is found by; default: the value's words" },
+        { "tag", 0, "WORD", "set: mark it; search: only what has it. May come again" },
+        { "metadata", 0, "NAME=TEXT", "the same with a name" },
+        { "importance", 0, "0..1", "set: for ranking" },
+        { "ttl", 0, "SPAN", "set: it expires after 12h, 30d" },
         {},
 };
 static const CliOption token_options[] = {
@@ -306,11 +314,14 @@ const Verb verb_table[] = {
           variables_options, "show and set a session's variables",
           "A value is JSON if it reads as JSON, else text.", "agentd variables reader set place 3",
           verb_variables },
-        { "memory", NULL, "Write", "get KEY|set KEY VALUE|ls|rm KEY [SESSION]", 1, 4, 0,
-          memory_options, "show and set long-term memory",
+        { "memory", NULL, "Write",
+          "get KEY|set KEY VALUE|ls|rm KEY|search TEXT|history KEY", 1, 4, 0,
+          memory_options, "show, set and search long-term memory",
           "Memory belongs to a namespace: that of the session if one is named behind the\n"
-          "rest. A value is JSON if it reads as JSON, else text.",
-          "agentd memory set preference '{\"theme\": \"dark\"}'", verb_memory },
+          "rest. With a session --scope says whose: the namespace's (the default), that of\n"
+          "all sessions of its name (agent), or its own (session); search looks into all\n"
+          "three. A value is JSON if it reads as JSON, else text.",
+          "agentd memory search 'which theme do they like?'", verb_memory },
         { "help", NULL, "Write", "[VERB]", 0, 1, 0, NULL, "show this help, or that of a verb", NULL,
           "agentd help run", verb_help },
         { "completion", NULL, "Write", "bash|zsh|fish", 1, 1, 0, NULL,

@@ -481,6 +481,25 @@ def test_values_are_json_if_they_read_as_json(shared):
     refused(shared.cli("memory", "get", "a key"), 3, "agentd memory ls")
 
 
+def test_memory_is_searched_and_its_past_read(shared):
+    session = json.loads(good(shared.cli("create", "--name", "elephant", "--model", "m", "--json")))["session_id"]
+    good(shared.cli("memory", "set", "trunk", "grey and long", session, "--scope", "session", "--tag", "part", "--metadata", "side=front"))
+    then = json.loads(good(shared.cli("memory", "get", "trunk", session, "--scope", "session", "--json")))
+    assert then["tags"] == ["part"] and then["metadata"] == {"side": "front"}
+    good(shared.cli("memory", "set", "trunk", "shorter", session, "--scope", "session", "--ttl", "12h", "--importance", "0.5"))
+    assert "trunk" in good(shared.cli("memory", "search", "what is shorter?", session))
+    assert "Nothing was found" in shared.cli("memory", "search", "grey", session).stderr
+    assert "grey and long" in good(shared.cli("memory", "search", "grey", session, "--as-of", then["timestamp"], "--tag", "part"))
+    history = good(shared.cli("memory", "history", "trunk", session, "--scope", "session"))
+    assert "shorter" in history and "replaced" in history
+    assert good(shared.cli("memory", "get", "trunk", session, "--scope", "session", "--as-of", then["timestamp"])) == "grey and long\n"
+    refused(shared.cli("memory", "get", "trunk", "--scope", "session"), 2, "session")
+    refused(shared.cli("memory", "get", "trunk", session), 3)
+    refused(shared.cli("memory", "get", "trunk", session, "--scope", "galaxy"), 2, "'agent' or 'session'")
+    refused(shared.cli("memory", "set", "k", "1", "--ttl", "soon"), 2, "12h")
+    refused(shared.cli("memory", "set", "k", "1", "--importance", "7"), 2, "less than or equal to 1")
+
+
 def test_tokens_are_listed_and_revoked(shared):
     made = json.loads(good(shared.cli("token", "create", "--name", "ci", "--expires", "1h", "--json")))
     assert made["token_id"] in good(shared.cli("token", "list"))

@@ -40,6 +40,8 @@ LOOKING = {
     "checkpoints": (["checkpoints", "record"], "POINT", "here"), "branches": (["branches", "record"], None, "main"),
     "runs": (["runs", "live"], "RUN", "1"), "variables": (["variables", "record"], "place", "place"),
     "memory": (["memory", "ls"], "colour", "colour"), "memory get": (["memory", "get", "colour"], None, None),
+    "memory search": (["memory", "search", "which colour?"], "colour", "colour"),
+    "memory history": (["memory", "history", "colour"], "1", "1"),
     "variables get": (["variables", "record", "get", "place"], None, None),
     "events": (["events", "record"], None, None), "logs": (["logs", "live"], None, None),
 }
@@ -47,7 +49,7 @@ ACTING = {
     "create": ["create", "--name", "made", "--model", "m"], "run": ["run", "--name", "ran", "--", "sleep", "1000"],
     "checkpoint": ["checkpoint", "record"], "send": ["send", "record", "more"],
     "variables set": ["variables", "record", "set", "a", "1"], "variables rm": ["variables", "record", "rm", "a"],
-    "memory set": ["memory", "set", "b", "2"], "memory rm": ["memory", "rm", "b"],
+    "memory set": ["memory", "set", "b", "2", "--tag", "t", "--metadata", "a=b", "--ttl", "1d", "--importance", "0.5"], "memory rm": ["memory", "rm", "b"],
     "token create": ["token", "create", "--name", "second"], "fork": ["fork", "record", "--name", "forked"],
     "restore": ["restore", "record", "POINT"], "pause": ["pause", "ran"], "resume": ["resume", "ran"],
     "restart": ["restart", "ran"], "kill": ["kill", "-s", "CONT", "ran"], "stop": ["stop", "ran"],

@@ -66,7 +66,7 @@ def test_further_arguments_are_offered(shared):
     assert offered(shared, "restore", "reader", "") == [shared.point["checkpoint_id"]]
     assert offered(shared, "resume", "reader", "--checkpoint-id", "") == [shared.point["checkpoint_id"]]
     assert offered(shared, "token", "") == ["create", "list", "revoke"]
-    assert offered(shared, "memory", "") == ["get", "set", "ls", "rm"]
+    assert offered(shared, "memory", "") == ["get", "set", "ls", "rm", "search", "history"]
     assert offered(shared, "variables", "reader", "") == ["get", "set", "rm"]
     assert "logs" in offered(shared, "help", "lo")
     assert offered(shared, "completion", "") == ["bash", "zsh", "fish"]
