@@ -314,9 +314,8 @@ const Verb verb_table[] = {
           variables_options, "show and set a session's variables",
           "A value is JSON if it reads as JSON, else text.", "agentd variables reader set place 3",
           verb_variables },
-        { "memory", NULL, "Write",
-          "get KEY|set KEY VALUE|ls|rm KEY|search TEXT|history KEY", 1, 4, 0,
-          memory_options, "show, set and search long-term memory",
+        { "memory", NULL, "Write", "get KEY|set KEY VALUE|ls|rm KEY|search TEXT|history KEY", 1, 4,
+          0, memory_options, "show, set and search long-term memory",
           "Memory belongs to a namespace: that of the session if one is named behind the\n"
           "rest. With a session --scope says whose: the namespace's (the default), that of\n"
           "all sessions of its name (agent), or its own (session); search looks into all\n"
