@@ -6,12 +6,15 @@
  *
  * Stricter than systemd where leniency hides mistakes: a line without '=' is an error and not a
  * warning, so are control characters and text that is no UTF-8 (a file in UTF-16 would otherwise be
- * read as a list of unknown keys). A byte order mark in front is fine, so are lines that end in CR
+ * read as a list of unknown keys). A byte order mark in front is fine (inside it would be an
+ * invisible part of a name), so are lines that end in CR
  * LF: editors write both without being asked. */
 
 #include "base/ini.h"
 
 #include "base/str.h"
+
+static const char byte_order_mark[] = "\xef\xbb\xbf";
 
 typedef struct Parser {
         const char *p, *end;
@@ -66,6 +69,10 @@ static int take_line(Parser *p, const char **ret, size_t *ret_n) {
                 return wrong(p, p->line, "this is no UTF-8 text");
         if (has_control(line, n))
                 return wrong(p, p->line, "control characters are not allowed");
+        if (memmem(line, n, byte_order_mark, sizeof(byte_order_mark) - 1))
+                return wrong(
+                        p, p->line,
+                        "a byte order mark stands inside the text, as when files are put together");
         *ret = line;
         *ret_n = n;
         return 0;
@@ -166,7 +173,6 @@ static int parse(Parser *p) {
 }
 
 int ini_parse(const char *text, size_t n, IniEntryFn fn, void *userdata, IniError *ret_error) {
-        static const char mark[] = "\xef\xbb\xbf";
         IniError unused;
         Parser p = {
                 .p = text,
@@ -178,8 +184,9 @@ int ini_parse(const char *text, size_t n, IniEntryFn fn, void *userdata, IniErro
         };
 
         *p.error = (IniError){};
-        if (n >= sizeof(mark) - 1 && memcmp(text, mark, sizeof(mark) - 1) == 0)
-                p.p += sizeof(mark) - 1;
+        if (n >= sizeof(byte_order_mark) - 1 &&
+            memcmp(text, byte_order_mark, sizeof(byte_order_mark) - 1) == 0)
+                p.p += sizeof(byte_order_mark) - 1;
         int r = parse(&p);
         buf_done(&p.logical);
         free(p.section);

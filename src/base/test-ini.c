@@ -76,6 +76,7 @@ static void test_what_is_wrong_is_named_with_its_line(void **state) {
                 { "[\n", 1, "needs a ]" },
                 { "[a]]\n", 1, "name in brackets" },
                 { "K=\xff\n", 1, "no UTF-8" },
+                { "A=1\n\xef\xbb\xbfK=v\n", 2, "byte order mark" },
                 { "K=a\nL=\x01\n", 2, "control characters" },
                 { "K=a\\\nb\\\n\x7f\n", 3, "control characters" },
         };
