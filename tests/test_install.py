@@ -56,6 +56,9 @@ def test_installed_programs_need_nothing_of_the_source_tree(installed, tmp_path)
             foreign = [f for f in mapped(pid) if f.startswith((str(BUILD), str(ROOT)))]
             assert not foreign, foreign
         assert any(f.endswith("libexec/agentd/agentd-workspace.so") for f in mapped(agentd.daemon_pid))
+        # libcurl comes with the first request to another server only
+        assert not any("libcurl" in f for f in mapped(agentd.daemon_pid))
+        assert (prefix / "libexec/agentd/agentd-fetch.so").is_file()
     finally:
         agentd.kill_everything()
     assert not agentd.complaints()

@@ -51,12 +51,10 @@ static void model_freep(StaticModel **m) {
 /* ---- one text ---- */
 
 static void add_row(const StaticModel *m, uint32_t token, double *sum) {
-        size_t columns = m->embeddings.columns;
         size_t row = m->mapping.data ? (size_t) tensor_number(&m->mapping, token) : token;
         double weight = m->weights.data ? tensor_number(&m->weights, token) : 1;
 
-        for (size_t i = 0; i < columns; i++)
-                sum[i] += weight * tensor_number(&m->embeddings, row * columns + i);
+        tensor_add_row(&m->embeddings, row, weight, sum);
 }
 
 static int embed_text(const void *model, unsigned dimensions, EmbedItem *item) {
@@ -74,8 +72,9 @@ static int embed_text(const void *model, unsigned dimensions, EmbedItem *item) {
                 add_row(m, tokens[i], sum);
         for (unsigned i = 0; i < dimensions; i++)
                 squares += sum[i] * sum[i];
-        if (squares < 1e-60) {
-                item->message = strdup("none of its words is in the model's vocabulary");
+        if (squares < 1e-60 || !isfinite(squares)) {
+                item->message = strdup(n > 0 ? "the vectors of its words have no direction together"
+                                             : "none of its words is in the model's vocabulary");
                 return item->message ? 0 : -ENOMEM;
         }
         for (unsigned i = 0; i < dimensions; i++)
@@ -86,16 +85,26 @@ static int embed_text(const void *model, unsigned dimensions, EmbedItem *item) {
 
 /* ---- checking the files ---- */
 
-static const char *check_embeddings(const StaticModel *m) {
-        size_t n = m->embeddings.rows * m->embeddings.columns;
+/* What is not finite stays so in a sum; what is finite is far too small to make a double run over, or of no use. */
+static int check_embeddings(const StaticModel *m, const char **ret_message) {
+        const Tensor *t = &m->embeddings;
+        _cleanup_free_ double *sum = NULL;
 
-        if (m->embeddings.rows == 0 || m->embeddings.columns == 0 ||
-            m->embeddings.columns > EMBEDDER_DIMENSIONS_MAX)
-                return "its table of embeddings is empty, or has more than 4096 columns";
-        for (size_t i = 0; i < n; i++)
-                if (!isfinite(tensor_number(&m->embeddings, i)))
-                        return "its table of embeddings has numbers that are not finite";
-        return NULL;
+        if (t->rows == 0 || t->columns == 0 || t->columns > EMBEDDER_DIMENSIONS_MAX) {
+                *ret_message = "its table of embeddings is empty, or has more than 4096 columns";
+                return -EUCLEAN;
+        }
+        sum = calloc(t->columns, sizeof(*sum));
+        if (!sum)
+                return -ENOMEM;
+        for (size_t i = 0; i < t->rows; i++)
+                tensor_add_row(t, i, 1, sum);
+        for (size_t i = 0; i < t->columns; i++)
+                if (!isfinite(sum[i])) {
+                        *ret_message = "its table of embeddings has numbers that are not finite";
+                        return -EUCLEAN;
+                }
+        return 0;
 }
 
 static const char *check_tokens(const StaticModel *m) {
@@ -150,9 +159,10 @@ static int read_tensors(StaticModel *m, const char **ret_message) {
                 r = optional_tensor(&s, "mapping", &m->mapping, ret_message);
         if (r < 0)
                 return r;
-        *ret_message = check_embeddings(m);
-        if (!*ret_message)
-                *ret_message = check_tokens(m);
+        r = check_embeddings(m, ret_message);
+        if (r < 0)
+                return r;
+        *ret_message = check_tokens(m);
         return *ret_message ? -EUCLEAN : 0;
 }
 

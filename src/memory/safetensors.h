@@ -38,3 +38,5 @@ int safetensors_open(Safetensors *ret, const void *file, size_t n, const char **
 int safetensors_get(const Safetensors *s, const char *name, Tensor *ret, const char **ret_message);
 /* A number of it; i < rows * columns. Integers come as what they are. */
 double tensor_number(const Tensor *t, size_t i);
+/* Adds a row times weight to as many numbers as there are columns. row < rows. */
+void tensor_add_row(const Tensor *t, size_t row, double weight, double *sum);

@@ -314,10 +314,10 @@ static int content_of(Source *s, const char *body, size_t size, Buf *ret) {
 /* The JSON object in what a model wrote: all of it, or from the first brace to the last behind its thoughts. */
 static int object_in(Source *s, const Buf *text, JsonSpan *ret) {
         static const char thought[] = "</think>";
-        const char *p = text->data, *end = p + text->len;
-
         if (text->len == 0)
                 return refuse(s, "the answer is empty");
+
+        const char *p = text->data, *end = p + text->len;
         for (const char *at = p; (at = memmem(at, (size_t) (end - at), thought, strlen(thought)));)
                 p = at += strlen(thought);
         const char *from = memchr(p, '{', (size_t) (end - p)),
