@@ -616,8 +616,8 @@ def run(rigs, name, share):
 
 
 # Those whose every call was seen to fail well. A sample of another one would be good on one day and bad on the next.
-SEEN_THROUGH = ("create", "append", "variable", "memory", "checkpoint", "checkpoint of files", "fork", "restore", "read",
-                "spawn", "stop", "freeze", "end", "output")
+SEEN_THROUGH = ("create", "append", "variable", "memory", "checkpoint", "checkpoint of files", "fork", "restore",
+                "restore of files", "read", "spawn", "stop", "freeze", "end", "output")
 
 
 @pytest.mark.parametrize("name", SEEN_THROUGH)

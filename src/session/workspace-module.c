@@ -49,7 +49,7 @@ int module_error(int r) {
                 return -ENOMEM;
         if (e && e->klass == GIT_ERROR_OS && errno > 0 && errno != ENOENT)
                 return -errno;
-        return e && e->message ? disk_error(errno, e->message) : -EIO;
+        return disk_error(errno, e && e->message ? e->message : "");
 }
 
 static const char *module_error_text(void) {
