@@ -2,6 +2,7 @@
 """Long-term memory: scopes, versions, the past, expiry, preconditions."""
 import os
 import signal
+import sqlite3
 
 import pytest
 
@@ -169,3 +170,34 @@ def test_nothing_acknowledged_is_unfindable_after_kill(agentd):
     agentd.wait_ready()
     for n in range(20):
         assert [hit["key"] for hit in search(agentd, "/memory", f"otter{n}")["results"]] == [f"k{n}"]
+
+
+def test_a_deleted_session_takes_its_memory_along_and_nobody_elses(agentd):
+    first, second = (agentd.create(name="same")["session_id"] for _ in range(2))
+    for s, scope in ((first, "session"), (second, "session"), (first, "agent"), (first, "namespace")):
+        put(agentd, f"/sessions/{s}/memory", key=f"of-{scope}-{s}", value="the quokka", scope=scope)
+        put(agentd, f"/sessions/{s}/memory", key=f"of-{scope}-{s}", value="the quokka again", scope=scope)
+    agentd.api("DELETE", f"/sessions/{first}", expect=200)
+    keys = {hit["key"] for hit in search(agentd, f"/sessions/{second}/memory", "quokka")["results"]}
+    assert keys == {f"of-session-{second}", f"of-agent-{first}", f"of-namespace-{first}"}
+    with sqlite3.connect(f"file:{agentd.data}/memory.db?mode=ro", uri=True) as db:
+        assert db.execute("SELECT COUNT(*) FROM entries").fetchone()[0] == 3
+        assert db.execute("SELECT COUNT(*) FROM versions").fetchone()[0] == 3
+        assert db.execute("SELECT COUNT(*) FROM search").fetchone()[0] == 6
+
+
+def test_memory_that_a_crash_left_behind_a_session_is_removed_at_the_next_start(agentd):
+    """Between the two databases' commits: the session's rows are gone, its memory is not."""
+    s, other = (agentd.create()["session_id"] for _ in range(2))
+    for session in (s, other):
+        put(agentd, f"/sessions/{session}/memory", key="k", value="the quoll", scope="session")
+    assert agentd.cli("stop").returncode == 0
+    with sqlite3.connect(agentd.data / "memory.db") as db:
+        db.execute("UPDATE entries SET scope = 4711 WHERE session = ?", (int(s, 16),))
+    agentd.start()
+
+    def left():
+        with sqlite3.connect(f"file:{agentd.data}/memory.db?mode=ro", uri=True) as db:
+            return [row[0] for row in db.execute("SELECT session FROM entries")]
+    wait_for(lambda: left() == [int(other, 16)])
+    assert search(agentd, f"/sessions/{other}/memory", "quoll")["results"][0]["scope"] == "session"

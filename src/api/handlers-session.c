@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include "api/handlers.h"
+#include "base/log.h"
 
 void api_session_create(ApiCall *c) {
         const InputSessionCreate *in = c->in;
@@ -65,8 +66,17 @@ void api_session_patch(ApiCall *c) {
         api_submitted(c, session_patch(c->session, &patch, api_done_session, c));
 }
 
+static void on_memory_deleted(int r, uint64_t version, void *userdata) {
+        ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
+
+        if (r < 0)
+                (void) log_warning(r, "Cannot remove the memory of a deleted session; the next start does");
+        api_reply_status(c, "deleted");
+}
+
 static void on_deleted(int r, Session *s, uint64_t id, void *userdata) {
         ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
+        MemoryScope scope = { .namespace_id = c->info.namespace_id, .id = c->session_id };
 
         if (r != 0) {
                 api_fail_result(c, r);
@@ -74,12 +84,15 @@ static void on_deleted(int r, Session *s, uint64_t id, void *userdata) {
         }
         /* Its rows are gone; files that stay behind are an annoyance, not a failure. */
         (void) sup_log_delete(c->api->config.log_dir, c->session_id);
-        api_reply_status(c, "deleted");
+        r = memory_scope_delete(c->api->memory, scope, on_memory_deleted, c);
+        if (r < 0)
+                on_memory_deleted(r, 0, c);
 }
 
 void api_session_delete(ApiCall *c) {
         const InputSessionDelete *in = c->in;
 
+        c->info.namespace_id = session_info(c->session)->namespace_id;
         if (check_match(c))
                 api_submitted(c, session_delete(c->session, in->force.v, on_deleted, c));
 }

@@ -332,13 +332,20 @@ static int daemon_open_stores(Daemon *d) {
         return r < 0 ? log_error(r, "Cannot open the memory") : 0;
 }
 
+static bool session_is_there(uint64_t session, void *userdata) {
+        return session_get(userdata, session) != NULL;
+}
+
 static int daemon_open_sessions(Daemon *d) {
         SessionConfig config = session_config_of(d->config);
 
         config.workspace = d->workspace;
         int r = session_manager_new(&d->sessions, d->event, d->state, &config, &agents_session_ops,
                                     d->agents);
-        return r < 0 ? log_error(r, "Cannot open the sessions") : 0;
+        if (r < 0)
+                return log_error(r, "Cannot open the sessions");
+        r = memory_collect(d->memory, session_is_there, d->sessions);
+        return r < 0 ? log_error(r, "Cannot look through the memory") : 0;
 }
 
 static int daemon_open_sup(Daemon *d, bool under_service_manager) {

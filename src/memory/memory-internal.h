@@ -13,15 +13,18 @@
 
 typedef struct Expiry Expiry;
 typedef struct Searcher Searcher;
+typedef struct Collector Collector;
 
 struct MemoryManager {
         uint32_t magic;
         Store *store;
+        sd_event *event; /* NULL: none */
         AccessCounts *counts;
         Flights *flights;
         Expiry *expiry;
         struct Catchup *catchup;
         Searcher *searcher;
+        Collector *collector; /* NULL: nothing to collect, or done */
         MemoryLimits limits;
         const RequestKey *request_key; /* of the call under way */
 };
@@ -56,6 +59,8 @@ int memory_entry_copy(MemoryEntry *e, void **ret_block);
 typedef struct Catchup Catchup;
 int catchup_new(Catchup **ret, MemoryManager *m, sd_event *event);
 Catchup *catchup_free(Catchup *c);
+
+Collector *collector_free(Collector *c);
 
 /* The threads of searches and their readers. */
 int searcher_new(Searcher **ret, sd_event *event, Store *store);

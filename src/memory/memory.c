@@ -66,7 +66,7 @@ int memory_manager_new(MemoryManager **ret, sd_event *event, Store *store, const
 
         if (!m)
                 return -ENOMEM;
-        *m = (MemoryManager){ .magic = MEMORY_MAGIC, .store = store, .limits = *limits };
+        *m = (MemoryManager){ .magic = MEMORY_MAGIC, .store = store, .event = event, .limits = *limits };
         m->flights = flights_new();
         int r = m->flights ? access_counts_new(&m->counts) : -ENOMEM;
         if (r >= 0)
@@ -89,6 +89,7 @@ MemoryManager *memory_manager_free(MemoryManager *m) {
         m->searcher = searcher_free(m->searcher);
         m->expiry = expiry_free(m->expiry);
         m->catchup = catchup_free(m->catchup);
+        m->collector = collector_free(m->collector);
         if (m->counts && access_counts_pending(m->counts) > 0) {
                 StoreTxn *txn = store_txn_new(m->store);
                 if (txn)

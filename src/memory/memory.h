@@ -100,6 +100,11 @@ int memory_delete(MemoryManager *m,
                   uint64_t *ret_version);
 /* Everything of a scope that is no more, its history too. done may be NULL. */
 int memory_scope_delete(MemoryManager *m, MemoryScope scope, MemoryDoneFn done, void *userdata);
+/* The same for each session's scope that is_there() does not know, in the background: sessions are rows of
+ * another database, and a crash may come between the two. Once, at start; userdata must live on. */
+int memory_collect(MemoryManager *m,
+                   bool (*is_there)(uint64_t session, void *userdata),
+                   void *userdata);
 /* Idempotency-Key, as session_request_key(): memory_set() takes it along. */
 void memory_request_key(MemoryManager *m, const RequestKey *key);
 int memory_request_key_find(MemoryManager *m, const RequestKey *key, RequestKeyRow *ret);
