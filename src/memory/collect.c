@@ -48,10 +48,10 @@ static void on_removed(int r, uint64_t version, void *userdata) {
         again(c, r < 0 ? AGAIN_USEC : 0);
 }
 
-/* 1 and the next scope, 0: there is none behind the last. */
-static int next_scope(const Collector *c, MemoryScope *ret) {
+/* 1 and the next scope of the table, 0: there is none behind the last. */
+static int next_scope(const Collector *c, unsigned statement, MemoryScope *ret) {
         _cleanup_(store_cursor_freep) StoreCursor *row = NULL;
-        int r = STORE_QUERY(store_reader(c->m->store), &row, MEMORY_SCOPE_NEXT,
+        int r = STORE_QUERY(store_reader(c->m->store), &row, statement,
                             STORE_INT((int64_t) c->last.namespace_id),
                             STORE_INT((int64_t) c->last.id));
 
@@ -62,10 +62,28 @@ static int next_scope(const Collector *c, MemoryScope *ret) {
         return r;
 }
 
+/* The lesser of both tables' next. */
+static int go_on(Collector *c) {
+        MemoryScope live = {}, past = {};
+        int r = next_scope(c, MEMORY_SCOPE_OF_ENTRIES, &live);
+
+        if (r < 0)
+                return r;
+        bool has_live = r > 0;
+        r = next_scope(c, MEMORY_SCOPE_OF_VERSIONS, &past);
+        if (r < 0 || (r == 0 && !has_live))
+                return r;
+        bool live_first = live.namespace_id != past.namespace_id
+                                  ? live.namespace_id < past.namespace_id
+                                  : live.id < past.id;
+        c->last = r == 0 || (has_live && live_first) ? live : past;
+        return 1;
+}
+
 /* 1: go on later; 0: that was all. */
 static int piece(Collector *c) {
         for (unsigned i = 0; i < PIECE; i++) {
-                int r = next_scope(c, &c->last);
+                int r = go_on(c);
                 if (r <= 0)
                         return r;
                 if (c->last.id == 0 || c->last.id & AGENT_BIT || c->is_there(c->last.id, c->userdata))

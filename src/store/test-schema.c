@@ -58,7 +58,9 @@ static void check_plan(sqlite3 *db, const StoreStatement *k) {
         while (sqlite3_step(stmt) == SQLITE_ROW) {
                 const char *step = (const char *) sqlite3_column_text(stmt, 3);
 
-                if (strstr(step, "TEMP B-TREE") || strstr(step, "AUTOMATIC"))
+                /* What matches words has no order of its own: ranking it is sorting it. */
+                bool may_sort = strstr(k->sql, " MATCH ") && strstr(step, "FOR ORDER BY");
+                if (!may_sort && (strstr(step, "TEMP B-TREE") || strstr(step, "AUTOMATIC")))
                         fail_msg("%s: %s", k->name, step);
         }
         (void) sqlite3_finalize(stmt);
