@@ -178,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         require(fd >= 0 && connect(fd, (struct sockaddr *) &address, address_size) == 0,
                 "no connection\n");
         /* Byte by byte only while that is short: libmicrohttpd looks at a line from its start for each. */
-        send_pieces(fd, data + 1, size - 1, data[0] ? MAX(data[0], size / 2048) : size, &in);
+        send_pieces(fd, data + 1, size - 1, data[0] ? MAX((size_t) data[0], size / 2048) : size, &in);
         settle();
         if (!answer_late)
                 answer_held();
