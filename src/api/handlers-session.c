@@ -70,7 +70,8 @@ static void on_memory_deleted(int r, uint64_t version, void *userdata) {
         ApiCall *c = OBJ_CAST(ApiCall, userdata, API_CALL_MAGIC);
 
         if (r < 0)
-                (void) log_warning(r, "Cannot remove the memory of a deleted session; the next start does");
+                (void) log_warning(
+                        r, "Cannot remove the memory of a deleted session; the next start does");
         api_reply_status(c, "deleted");
 }
 

@@ -145,8 +145,10 @@ static void test_reading_needs_no_write_access_and_changing_does(void **state) {
 
                 if (r->access == ACCESS_PUBLIC)
                         assert_string_equal(r->method, "GET");
-                else if (r->access == ACCESS_READ) /* a search is a question that does not fit into a URL */
-                        assert_true(streq(r->method, "GET") || streq(strrchr(r->path, '/'), "/search"));
+                else if (r->access ==
+                         ACCESS_READ) /* a search is a question that does not fit into a URL */
+                        assert_true(streq(r->method, "GET") ||
+                                    streq(strrchr(r->path, '/'), "/search"));
                 else if (r->access == ACCESS_WRITE)
                         assert_string_not_equal(r->method, "GET");
                 assert_non_null(route_access_to_string(r->access));
