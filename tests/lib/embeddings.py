@@ -9,8 +9,8 @@
         server.wait_for_requests(3)
 
 Vectors: a word has a fixed direction, words of one row of `synonyms` have the same, a text is the sum of its words. So
-texts that share words or synonyms are near each other and others are not (in 64 dimensions: mostly below 0.3). The vector of
-a text is the same in every process.
+texts that share words or synonyms are near each other and others are not (in 64 dimensions: mostly below 0.3). The
+vector of a text is the same in every process.
 
 A scripted step is a dict; what it does not say is as usual:
     status, body, retry_after   answer that, without vectors      stall   True: nothing until the client goes;
@@ -21,12 +21,16 @@ A scripted step is a dict; what it does not say is as usual:
     nan, null, zero   indexes of vectors that are spoilt so       raw          these bytes as the answer's body
     times    so many requests (default 1; 0: from now on)
 
+POST …/chat/completions is there as well, for summaries: it writes a summary of the messages that it was shown, with one
+fact of the last of them, and keeps what it was asked in `chats`. Steps for it: as above, and `content`, the text that the
+model writes; they are given by script_chat(), or {"chat": […]} to /control.
+
 Settings that hold until they are changed (also by POST /control, as JSON, for programs that run this file): dimensions,
 synonyms, key (else 401), model (else 404), text_max (bytes; above: 500 as llama.cpp), batch_max (above: 413), poison (a
 word; texts with it are a 400), base64.
 
-As a program it prints its port, and ends with its standard input. POST /control {"script": […], "settings": {…}, "reset": true},
-GET /control: {"requests": n, "inputs": […], "bodies": […], "open": n}."""
+As a program it prints its port, and ends with its standard input. POST /control {"script": […], "settings": {…},
+"reset": true}, GET /control: {"requests": n, "inputs": […], "bodies": […], "chats": […], "open": n}."""
 import base64
 import hashlib
 import http.server
@@ -123,16 +127,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             owner.control(json.loads(body))
             self.answer(200, {})
         elif self.path.endswith("/embeddings"):
-            request = json.loads(body)
-            step = owner.next_step(request)
-            try:
-                self.embed(owner, request, step)
-            finally:
-                owner.finished()
+            self.serve(owner, json.loads(body), owner.next_step, owner.vectors)
+        elif self.path.endswith("/chat/completions"):
+            self.serve(owner, json.loads(body), owner.next_chat_step, owner.completion)
         else:
             self.error(404, f"no such path: {self.path}")
 
-    def embed(self, owner, request, step):
+    def serve(self, owner, request, next_step, make):
+        step = next_step(request)
+        try:
+            self.do_step(owner, request, step, make)
+        finally:
+            owner.finished()
+
+    def do_step(self, owner, request, step, make):
         if step.get("delay"):
             time.sleep(step["delay"])
         if step.get("hang_up"):
@@ -145,7 +153,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif complaint := owner.complaint(request, self.headers.get("Authorization")):
             self.error(*complaint)
         else:
-            self.give(step, step["raw"].encode() if "raw" in step else owner.vectors(request, step))
+            self.give(step, step["raw"].encode() if "raw" in step else make(request, step))
 
     def give(self, step, body):
         if not isinstance(body, bytes):
@@ -198,6 +206,7 @@ class EmbeddingServer:
     def reset(self):
         with self.changed:
             self.steps, self.bodies, self.inputs, self.open = [], [], [], 0
+            self.chat_steps, self.chats = [], []
 
     def change(self, **settings):
         unknown = set(settings) - set(SETTINGS)
@@ -211,18 +220,24 @@ class EmbeddingServer:
         with self.changed:
             self.steps += [dict(step) for step in steps]
 
+    def script_chat(self, *steps):
+        with self.changed:
+            self.chat_steps += [dict(step) for step in steps]
+
     def control(self, message):
         if message.get("reset"):
             self.reset()
             self.change(**SETTINGS)
         self.change(**message.get("settings", {}))
         self.script(*message.get("script", []))
+        self.script_chat(*message.get("chat", []))
 
     # What it saw.
 
     def report(self):
         with self.changed:
-            return {"requests": len(self.bodies), "inputs": self.inputs, "bodies": self.bodies, "open": self.open}
+            return {"requests": len(self.bodies), "inputs": self.inputs, "bodies": self.bodies, "chats": self.chats,
+                    "open": self.open}
 
     @property
     def requests(self):
@@ -230,9 +245,15 @@ class EmbeddingServer:
             return len(self.bodies)
 
     def wait_for_requests(self, n, timeout=30):
+        self.wait_for(self.bodies, n, timeout)
+
+    def wait_for_chats(self, n, timeout=30):
+        self.wait_for(self.chats, n, timeout)
+
+    def wait_for(self, requests, n, timeout):
         with self.changed:
-            if not self.changed.wait_for(lambda: len(self.bodies) >= n, timeout):
-                raise TimeoutError(f"{len(self.bodies)} of {n} requests after {timeout} s")
+            if not self.changed.wait_for(lambda: len(requests) >= n, timeout):
+                raise TimeoutError(f"{len(requests)} of {n} requests after {timeout} s")
 
     def vector(self, text):
         """What it answers for the text, to compare with."""
@@ -246,14 +267,22 @@ class EmbeddingServer:
         with self.changed:
             self.bodies.append(request)
             self.inputs += inputs
-            self.open += 1
-            step = self.steps[0] if self.steps else {}
-            if step.get("times", 1) == 1:
-                self.steps = self.steps[1:]
-            elif step["times"] > 1:
-                step["times"] -= 1
-            self.changed.notify_all()
-            return step
+            return self.take(self.steps)
+
+    def next_chat_step(self, request):
+        with self.changed:
+            self.chats.append(request)
+            return self.take(self.chat_steps)
+
+    def take(self, steps):
+        self.open += 1
+        self.changed.notify_all()
+        step = steps[0] if steps else {}
+        if step.get("times", 1) == 1:
+            del steps[:1]
+        elif step["times"] > 1:
+            step["times"] -= 1
+        return step
 
     def finished(self):
         with self.changed:
@@ -261,7 +290,7 @@ class EmbeddingServer:
             self.changed.notify_all()
 
     def complaint(self, request, authorization):
-        s, inputs = self.settings, request["input"]
+        s, inputs = self.settings, request.get("input", [])
         if s["key"] and authorization != f"Bearer {s['key']}":
             return 401, f"Incorrect API key provided: {(authorization or '').removeprefix('Bearer ')}"
         if s["model"] and request.get("model") != s["model"]:
@@ -288,12 +317,36 @@ class EmbeddingServer:
                 vector[0] = math.nan
             if packed:
                 vector = base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
-            data.append({"object": "embedding", "index": index, "embedding": None if index in step.get("null", []) else vector})
+            if index in step.get("null", []):
+                vector = None
+            data.append({"object": "embedding", "index": index, "embedding": vector})
         count = step.get("count", 0)
-        data = data[:len(data) + count] if count < 0 else data + [dict(data[-1], index=len(data) + i) for i in range(count)]
+        if count < 0:
+            data = data[:count]
+        else:
+            data += [dict(data[-1], index=len(data) + i) for i in range(count)]
         if step.get("shuffle"):
             data.reverse()
-        return {"object": "list", "data": data, "model": request.get("model"), "usage": {"prompt_tokens": 0, "total_tokens": 0}}
+        return {"object": "list", "data": data, "model": request.get("model"),
+                "usage": {"prompt_tokens": 0, "total_tokens": 0}}
+
+    def completion(self, request, step):
+        return {"object": "chat.completion", "model": request.get("model"),
+                "choices": [{"index": 0, "finish_reason": step.get("finish_reason", "stop"),
+                             "message": {"role": "assistant", "content": step.get("content", self.summary(request))}}]}
+
+    @staticmethod
+    def summary(request):
+        """What a model would write that does as it is told. Asked for anything else: what it was asked."""
+        asked = request["messages"][-1]["content"]
+        try:
+            messages = json.loads(asked)["messages"]
+        except (ValueError, KeyError, TypeError):
+            return asked
+        text = messages[-1]["text"]
+        return json.dumps({"summary": "About: " + text[:len(text) // 2], "lookup_terms": text.split()[:3],
+                           "facts": [{"text": text[:200], "subject": "test", "attribute": "last message", "kind": "fact",
+                                      "sources": [messages[-1]["n"]], "confidence": 0.9}]})
 
 
 def main():
