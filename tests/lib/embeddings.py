@@ -22,8 +22,8 @@ A scripted step is a dict; what it does not say is as usual:
     times    so many requests (default 1; 0: from now on)
 
 POST …/chat/completions is there as well, for summaries: it writes a summary of the messages that it was shown, with one
-fact of the last of them, and keeps what it was asked in `chats`. Steps for it: as above, and `content`, the text that the
-model writes; they are given by script_chat(), or {"chat": […]} to /control.
+fact of the last of them, and keeps what it was asked in `chats`. Steps for it: as above, and `content`, the text that
+the model writes; they are given by script_chat(), or {"chat": […]} to /control.
 
 Settings that hold until they are changed (also by POST /control, as JSON, for programs that run this file): dimensions,
 synonyms, key (else 401), model (else 404), text_max (bytes; above: 500 as llama.cpp), batch_max (above: 413), poison (a
@@ -344,9 +344,11 @@ class EmbeddingServer:
         except (ValueError, KeyError, TypeError):
             return asked
         text = messages[-1]["text"]
-        return json.dumps({"summary": "About: " + text[:len(text) // 2], "lookup_terms": text.split()[:3],
-                           "facts": [{"text": text[:200], "subject": "test", "attribute": "last message", "kind": "fact",
-                                      "sources": [messages[-1]["n"]], "confidence": 0.9}]})
+        words = text.split()
+        fact = {"text": text, "subject": "test", "attribute": "last message", "kind": "fact",
+                "sources": [messages[-1]["n"]], "confidence": 0.9}
+        summary = " ".join(words[:(len(words) + 1) // 2])
+        return json.dumps({"summary": summary, "lookup_terms": words[:3], "facts": [fact]})
 
 
 def main():
