@@ -168,7 +168,6 @@ static int init(VectorIndex *v, const char *path, unsigned dimensions) {
         v->kernels = vector_kernels();
         v->rows.fd = -EBADF;
         v->large_from = VECTOR_LARGE_FROM;
-        atomic_init(&v->candidates, (unsigned) VECTOR_CANDIDATES);
         (void) pthread_mutex_init(&v->lock, NULL);
         (void) pthread_mutex_init(&v->slab_lock, NULL);
         (void) pthread_mutex_init(&v->save_lock, NULL);

@@ -50,7 +50,9 @@ static void note_segments(const VectorIndex *v, VectorPicture *p) {
                         .head = { .scope = s->scope,
                                   .n_blocks = n_blocks,
                                   .tail = s->tail > 0 ? s->tail : VECTOR_BLOCK,
-                                  .is_large = s->is_large },
+                                  .is_large = s->is_large,
+                                  .candidates = s->candidates,
+                                  .tuned_at = s->tuned_at },
                 };
         }
 }
@@ -73,11 +75,9 @@ int vector_picture_take(VectorIndex *v, uint64_t sequence, VectorPicture *ret) {
                 .head = { .version = VECTOR_FORMAT,
                           .byte_order = VECTOR_BYTE_ORDER,
                           .dimensions = v->coder.dimensions,
-                          .candidates = atomic_load(&v->candidates),
                           .stamp = v->head.stamp,
                           .sequence = sequence,
-                          .seed = v->coder.seed,
-                          .tuned_at = v->tuned_at },
+                          .seed = v->coder.seed },
         };
         memcpy(ret->head.magic, vector_table_magic, sizeof(ret->head.magic));
         (void) pthread_mutex_lock(&v->lock);

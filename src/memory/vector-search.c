@@ -41,6 +41,15 @@ static int prepare_query(VectorScan *s) {
         return 0;
 }
 
+/* What was found to be enough, and more as the segment has grown since. */
+static size_t candidates_of(const VectorSegment *s) {
+        size_t n = s->candidates;
+
+        if (s->tuned_at == 0 || s->n_alive <= s->tuned_at)
+                return n;
+        return MIN(n * s->n_alive / s->tuned_at, (size_t) VECTOR_CANDIDATES_MAX);
+}
+
 static void note_segments(VectorScan *s) {
         VectorIndex *v = s->index;
 
@@ -58,18 +67,17 @@ static void note_segments(VectorScan *s) {
                         .tail = segment->tail,
                 };
                 s->n_blocks += segment->n_blocks;
+                if (segment->is_large)
+                        s->keep1 = MAX(s->keep1, candidates_of(segment));
         }
         (void) pthread_mutex_unlock(&v->lock);
 }
 
 int vector_scan_init(VectorScan *s, VectorIndex *v, const VectorQuery *q) {
-        size_t tuned = atomic_load_explicit(&v->candidates, memory_order_relaxed);
-
         *s = (VectorScan){
                 .index = v,
                 .query = q,
                 .keep8 = MAX(q->limit * OVERSAMPLE8, (size_t) CANDIDATES_MIN),
-                .keep1 = MAX(q->limit * tuned / 10, tuned),
         };
         s->parts = calloc(MAX(q->n_scopes, (size_t) 1), sizeof(*s->parts));
         if (!s->parts)
@@ -79,6 +87,7 @@ int vector_scan_init(VectorScan *s, VectorIndex *v, const VectorQuery *q) {
                 return r;
         note_segments(s);
         s->keep8 = MIN(s->keep8, s->n_blocks * VECTOR_BLOCK);
+        s->keep1 = MAX(s->keep1, s->keep1 * q->limit / 10);
         s->keep1 = MIN(s->keep1, s->n_blocks * VECTOR_BLOCK);
         return 0;
 }

@@ -74,6 +74,7 @@ int vector_segment_get(VectorIndex *v, uint64_t scope, VectorSegment **ret) {
         if (!fresh)
                 return -ENOMEM;
         fresh->scope = scope;
+        fresh->candidates = VECTOR_CANDIDATES;
         int r = map_put(v->segments, scope, fresh);
         if (r < 0)
                 return r;

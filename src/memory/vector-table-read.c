@@ -155,6 +155,9 @@ static int read_segment(VectorIndex *v, Input *in, size_t *n_alive) {
                 return r;
         s->tail = head.tail;
         s->is_large = head.is_large != 0;
+        s->tuned_at = head.tuned_at;
+        s->candidates = MIN(MAX(head.candidates, (uint32_t) VECTOR_CANDIDATES_MIN),
+                            (uint32_t) VECTOR_CANDIDATES_MAX);
         return s->n_alive > 0 ? 0 : -EBADMSG;
 }
 
@@ -228,9 +231,6 @@ int vector_table_read(VectorIndex *v, const void *data, size_t n, uint64_t *ret_
         if (r < 0)
                 return r;
         vector_ids_rebuild(v, n_alive);
-        atomic_store(&v->candidates, MIN(MAX(head.candidates, (uint32_t) VECTOR_CANDIDATES_MIN),
-                                         (uint32_t) VECTOR_CANDIDATES_MAX));
-        v->tuned_at = head.tuned_at;
         *ret_sequence = head.sequence;
         return 0;
 }

@@ -17,10 +17,12 @@
 
 enum {
         SAMPLES = 24,
+        SAMPLES_LONG = 12, /* where a scan takes long */
+        LONG = 500000,
         BEST = 10,
 };
 
-/* Its scope, and ids spread over it; nothing if no segment has 1-bit codes. */
+/* Ids spread over a segment that is to be tuned; n_alive 0: none is. */
 typedef struct Sample {
         uint64_t scope;
         size_t n_alive, n;
@@ -35,25 +37,32 @@ static uint64_t living_id(const VectorBlock *b, uint64_t clock) {
 }
 
 /* Under the lock. */
-static void take_sample(const VectorIndex *v, Sample *ret) {
-        const VectorSegment *largest = NULL;
+static const VectorSegment *next_to_tune(const VectorIndex *v) {
         size_t cursor = 0;
         void *value;
 
-        *ret = (Sample){};
         while (map_next(v->segments, &cursor, &(uint64_t){ 0 }, &value)) {
                 const VectorSegment *s = value;
-                if (s->is_large && (!largest || s->n_alive > largest->n_alive))
-                        largest = s;
+                if (s->is_large && s->n_alive >= 2 * s->tuned_at)
+                        return s;
         }
-        if (!largest || largest->n_alive < 2 * v->tuned_at)
+        return NULL;
+}
+
+/* Under the lock. */
+static void take_sample(const VectorIndex *v, Sample *ret) {
+        const VectorSegment *s = next_to_tune(v);
+
+        *ret = (Sample){};
+        if (!s)
                 return;
-        ret->scope = largest->scope;
-        ret->n_alive = largest->n_alive;
+        ret->scope = s->scope;
+        ret->n_alive = s->n_alive;
+        size_t n = s->n_alive > LONG ? SAMPLES_LONG : SAMPLES;
         /* the last block may have slots that are being written */
-        for (size_t i = 0; i < SAMPLES && largest->n_blocks > 1; i++) {
-                size_t at = i * (largest->n_blocks - 1) / SAMPLES;
-                uint64_t id = living_id(largest->list->entries[at].block, v->clock);
+        for (size_t i = 0; i < n && s->n_blocks > 1; i++) {
+                size_t at = i * (s->n_blocks - 1) / n;
+                uint64_t id = living_id(s->list->entries[at].block, v->clock);
                 if (id != 0)
                         ret->ids[ret->n++] = id;
         }
@@ -131,7 +140,8 @@ static int compare(const void *a, const void *b) {
         return x < y ? -1 : x > y;
 }
 
-static int tune(VectorIndex *v, const Sample *sample) {
+/* *ret stays what it is where nothing is learnt. */
+static int tune(VectorIndex *v, const Sample *sample, unsigned *ret) {
         float numbers[VECTOR_DIMENSIONS_MAX];
         size_t places[SAMPLES * BEST], n = 0;
 
@@ -160,16 +170,29 @@ static int tune(VectorIndex *v, const Sample *sample) {
         /* what is true of a sample may be a little worse for the rest */
         size_t wanted = places[n - 1 - n / 200] * 5 / 4;
         wanted = MIN(MAX(wanted, (size_t) VECTOR_CANDIDATES_MIN), (size_t) VECTOR_CANDIDATES_MAX);
-        atomic_store(&v->candidates, (unsigned) wanted);
-        v->tuned_at = sample->n_alive;
+        *ret = (unsigned) wanted;
         return 0;
 }
 
 int vector_tune(VectorIndex *v) {
-        Sample sample;
+        for (;;) {
+                unsigned candidates = VECTOR_CANDIDATES;
+                Sample sample;
 
-        (void) pthread_mutex_lock(&v->lock);
-        take_sample(v, &sample);
-        (void) pthread_mutex_unlock(&v->lock);
-        return sample.n > 0 ? tune(v, &sample) : 0;
+                (void) pthread_mutex_lock(&v->lock);
+                take_sample(v, &sample);
+                (void) pthread_mutex_unlock(&v->lock);
+                if (sample.n_alive == 0)
+                        return 0;
+                int r = tune(v, &sample, &candidates);
+                if (r < 0)
+                        return r;
+                (void) pthread_mutex_lock(&v->lock);
+                VectorSegment *s = map_get(v->segments, sample.scope);
+                if (s) {
+                        s->candidates = candidates;
+                        s->tuned_at = sample.n_alive;
+                }
+                (void) pthread_mutex_unlock(&v->lock);
+        }
 }

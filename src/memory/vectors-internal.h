@@ -160,6 +160,8 @@ struct VectorSegment {
         size_t n_alive, n_empty; /* n_empty: blocks without a living slot, but for the last */
         size_t cursor;           /* where closing up goes on */
         bool is_large;           /* full blocks have 1-bit codes */
+        unsigned candidates;     /* of these, for the best ten; set by vector_tune() */
+        size_t tuned_at;         /* n_alive when that was found; 0: never */
 };
 
 /* Codes of a block with room for `capacity`, what `from` (may be NULL) has copied. */
@@ -214,10 +216,8 @@ struct VectorIndex {
         VectorSlab *slabs;
         uint8_t *bits_free; /* chained through their first bytes */
 
-        pthread_mutex_t save_lock;   /* one save at a time */
-        size_t large_from;           /* vectors of a segment from which on it has 1-bit codes */
-        _Atomic unsigned candidates; /* for the best ten, of 1-bit codes */
-        size_t tuned_at;             /* vectors with 1-bit codes when that was found */
+        pthread_mutex_t save_lock; /* one save at a time */
+        size_t large_from;         /* vectors of a segment from which on it has 1-bit codes */
 
         /* The writer's. */
         float *unit, *rotated;
@@ -283,8 +283,8 @@ enum { VECTOR_FORMAT = 1, VECTOR_BYTE_ORDER = 0x01020304 };
 typedef struct VectorTableHead {
         char magic[16];
         uint32_t version, byte_order;
-        uint32_t dimensions, candidates;
-        uint64_t stamp, sequence, seed, tuned_at;
+        uint32_t dimensions, unused;
+        uint64_t stamp, sequence, seed;
         uint64_t n_segments, n_unwiped;
 } VectorTableHead;
 
@@ -294,8 +294,8 @@ typedef struct VectorTableUnwiped {
 } VectorTableUnwiped;
 
 typedef struct VectorTableSegment {
-        uint64_t scope, n_blocks;
-        uint32_t tail, is_large;
+        uint64_t scope, n_blocks, tuned_at;
+        uint32_t tail, is_large, candidates, unused;
 } VectorTableSegment;
 
 /* Then its n ids; then 32 scales and n int8 codes, or vector_bits_bytes() of bits. */
@@ -331,5 +331,5 @@ int vector_table_read(VectorIndex *v, const void *data, size_t n, uint64_t *ret_
 /* Forgets all vectors. No reader is there. */
 int vector_index_empty(VectorIndex *v);
 
-/* Finds out how many candidates the 1-bit codes need (vector-tune.c). */
+/* Finds out how many candidates the 1-bit codes of each segment need (vector-tune.c). */
 int vector_tune(VectorIndex *v);

@@ -13,7 +13,9 @@ import platform
 import re
 import shutil
 import signal
+import sqlite3
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
@@ -629,6 +631,121 @@ def long_conversation(folder, rows, rounds):
         rows.add("1,000,000 messages: PSS after it", pss, "MiB")
     finally:
         agentd.kill_everything()
+
+
+def bench_vectors(folder, count, dimensions, *options):
+    """One run of the C program in a folder of its own; the folder is left for the peers."""
+    folder.mkdir()
+    out = subprocess.run([program("bench-vectors"), *options, str(count), str(dimensions), str(folder)],
+                         capture_output=True, text=True, check=True).stdout
+    return json.loads(out)
+
+
+def faiss_program(folder):
+    """Debian's faiss, compiled for this run; None where it is not installed."""
+    built = folder / "bench-faiss"
+    source = pathlib.Path(__file__).with_name("bench-faiss.cc")
+    done = subprocess.run(["g++", "-O2", "-fopenmp", str(source), "-o", str(built), "-lfaiss", "-llapack", "-lblas"],
+                          capture_output=True, text=True) if shutil.which("g++") else None
+    if done is None or done.returncode != 0:
+        print("  NOTICE: g++ and libfaiss-dev are not here or do not fit, no faiss to compare with")
+        return None
+    return built
+
+
+def faiss_p50(built, folder, dimensions):
+    out = subprocess.run([str(built), str(dimensions), str(folder)], capture_output=True, text=True, check=True).stdout
+    p50, same, of = out.split()
+    assert int(same) >= 0.999 * int(of), f"faiss finds {same} of the {of} that exact search found"
+    return float(p50)
+
+
+def sqlite_vec_library(folder):
+    """The loadable library of the npm package, in this run's folder; None where it cannot be had."""
+    target = folder / "sqlite-vec"
+    target.mkdir()
+    npm = shutil.which("npm")
+    if npm:
+        subprocess.run([npm, "install", "--no-save", "--ignore-scripts", "--prefix", str(target), "sqlite-vec-linux-x64"],
+                       capture_output=True)
+    found = list(target.rglob("vec0.so"))
+    if not found or not hasattr(sqlite3.Connection, "enable_load_extension"):
+        print("  NOTICE: npm's sqlite-vec-linux-x64 is not to be had, no sqlite-vec to compare with")
+        return None
+    return str(found[0].with_suffix(""))
+
+
+def sqlite_vec_p50(library, folder, dimensions):
+    size = dimensions * 4
+    best = (folder / "best").read_bytes()
+    queries = (folder / "queries").read_bytes()
+    db = sqlite3.connect(folder / "peer.db")
+    db.enable_load_extension(True)
+    db.load_extension(library)
+    db.execute(f"CREATE VIRTUAL TABLE v USING vec0(embedding float[{dimensions}] distance_metric=cosine)")
+    with open(folder / "vectors", "rb") as f:
+        db.executemany("INSERT INTO v (rowid, embedding) VALUES (?, ?)", enumerate(iter(lambda: f.read(size), b""), 1))
+    db.commit()
+    times, same, n = [], 0, len(queries) // size
+    for i in range(n):
+        begin = time.perf_counter()
+        rows = db.execute("SELECT rowid FROM v WHERE embedding MATCH ? AND k = 10 ORDER BY distance",
+                          (queries[i * size:(i + 1) * size],)).fetchall()
+        times.append((time.perf_counter() - begin) * 1000)
+        same += len({r[0] for r in rows} & set(struct.unpack_from("<10Q", best, i * 80)))
+    db.close()
+    assert same >= 0.999 * 10 * n, f"sqlite-vec finds {same} of the {10 * n} that exact search found"
+    return statistics.median(times)
+
+
+def vector_rows(rows, name, bits, int8, bars):
+    """bars: p50 of 1-bit codes, p50 of int8 codes."""
+    def bar(value, most, unit="ms"):
+        return {} if most is None else dict(bar=f"≤ {most:g} {unit}", ok=value <= most)
+    rows.add(f"{name}: exact, p50", bits["exact_p50_ms"], "ms",
+             f"memory at {bits['bandwidth_gb']} GB/s, share", bits["exact_share"])
+    rows.add(f"{name}: int8 codes, p50", int8["p50_ms"], "ms", "memory, share", int8["bandwidth_share"], **bar(int8["p50_ms"], bars[1]))
+    rows.add(f"{name}: int8 codes, recall@10", int8["recall"], "", bar="1.000", ok=int8["recall"] >= 1)
+    rows.add(f"{name}: {bits['tier']} codes, p50", bits["p50_ms"], "ms", "memory, share", bits["bandwidth_share"],
+             **bar(bits["p50_ms"], bars[0]))
+    rows.add(f"{name}: {bits['tier']} codes, p99", bits["p99_ms"], "ms")
+    rows.add(f"{name}: {bits['tier']} codes, recall@10 ({bits['candidates']} candidates)", bits["recall"], "", bar="≥ 0.995",
+             ok=bits["recall"] >= 0.995)
+    rows.add(f"{name}: hot bytes of a vector", bits["hot_bytes"] / bits["count"], "bytes")
+    million = bits["count"] == 1000000 and bits["dimensions"] == 384
+    rows.add(f"{name}: hot memory", bits["hot_bytes"] / 1e6, "MB", **bar(bits["hot_bytes"] / 1e6, 80 if million else None, "MB"))
+    rows.add(f"{name}: put all, save and tune", bits["build_sec"], "s", **bar(bits["build_sec"], 10 if million else None, "s"))
+    rows.add(f"{name}: open with valid files", bits["open_ms"], "ms", **bar(bits["open_ms"], 200 if million else None))
+    rows.add(f"{name}: in a scope of 1 %, p50", bits["scope_p50_ms"], "ms", **bar(bits["scope_p50_ms"], 0.2 if million else None))
+    rows.add(f"{name}: in a scope of 1 %, recall@10", bits["scope_recall"], "", bar="≥ 0.995", ok=bits["scope_recall"] >= 0.995)
+
+
+@bench
+def vectors(folder, rows, rounds):
+    """Vector search of 1,000 to 1,000,000 vectors, 384 and 1536 dimensions, one thread, beside faiss and sqlite-vec (flat)."""
+    bars = {(10000, 384): (0.15, None), (100000, 384): (0.5, 2), (1000000, 384): (5, 20)}
+    faiss, sqlite_vec = faiss_program(folder), sqlite_vec_library(folder)
+    memory_gb = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    for dimensions in (384, 1536):
+        for count in (1000, 10000, 100000, 1000000):
+            name = f"{count:,} × {dimensions}"
+            if count * dimensions * 4 > memory_gb / 3 * 1e9:
+                print(f"  NOTICE: {name} is left out, a third of this machine's memory does not hold it")
+                continue
+            work = folder / f"{count}-{dimensions}"
+            has_peers = count * dimensions <= 40_000_000
+            bits = bench_vectors(work, count, dimensions, *["--dump"] * has_peers)
+            peers = {}
+            if has_peers and faiss:
+                peers["faiss, flat"] = faiss_p50(faiss, work, dimensions)
+            if has_peers and sqlite_vec:
+                peers["sqlite-vec, flat"] = sqlite_vec_p50(sqlite_vec, work, dimensions)
+            shutil.rmtree(work)
+            int8 = bench_vectors(work, count, dimensions, "--codes=int8")
+            shutil.rmtree(work)
+            for peer, p50 in peers.items():
+                rows.add(f"{name}: {peer}, p50, same ten", p50, "ms", "times ours", p50 / bits["p50_ms"])
+            vector_rows(rows, name, bits, int8, bars.get((count, dimensions), (None, None)))
 
 
 def machine():
