@@ -195,7 +195,7 @@ static bool is_in_files(const char *folder, const void *bytes, size_t n) {
 }
 
 /* Looks through memory in pieces that overlap. */
-static bool range_has(int fd, size_t from, size_t to, const void *wanted, size_t n) {
+_unused_ static bool range_has(int fd, size_t from, size_t to, const void *wanted, size_t n) {
         enum { PIECE = 1 << 16 };
         uint8_t copy[PIECE];
         bool is_found = false;
@@ -209,7 +209,7 @@ static bool range_has(int fd, size_t from, size_t to, const void *wanted, size_t
 }
 
 /* In any writable memory or mapped file of this process, but for `except`, where the test keeps them. */
-static bool is_in_memory(const void *wanted, size_t n, const void *except) {
+_unused_ static bool is_in_memory(const void *wanted, size_t n, const void *except) {
         _cleanup_free_ char *maps = NULL;
         _cleanup_close_ int fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
         uint8_t *at = (uint8_t *) (uintptr_t) except;
@@ -241,6 +241,13 @@ static bool is_in_memory(const void *wanted, size_t n, const void *except) {
         return is_found;
 }
 
+static void check_memory(const uint8_t bytes[32], bool is_expected) {
+        /* AddressSanitizer keeps stacks elsewhere, with the copies that the look itself makes */
+#ifndef __SANITIZE_ADDRESS__
+        assert_int_equal(is_in_memory(bytes, 32, bytes), is_expected);
+#endif
+}
+
 /* Some bytes of the middle of what is stored of an id: of its row, and of its code. */
 static void note_stored(const World *w, uint64_t id, uint8_t row[32], uint8_t code[32]) {
         VectorBlock *b;
@@ -269,8 +276,8 @@ static void what_was_erased_is_in_no_file_and_no_memory(void **unused) {
         for (size_t i = 0; i < 3; i++) {
                 assert_true(is_in_files(folder, rows[i], 32));
                 assert_true(is_in_files(folder, codes[i], 32));
-                assert_true(is_in_memory(rows[i], 32, rows[i]));
-                assert_true(is_in_memory(codes[i], 32, codes[i]));
+                check_memory(rows[i], true);
+                check_memory(codes[i], true);
         }
         assert_true(world_erase(&w, 50));
         assert_true(world_erase(&w, 280));
@@ -279,8 +286,8 @@ static void what_was_erased_is_in_no_file_and_no_memory(void **unused) {
         for (size_t i = 0; i < 3; i++) {
                 assert_false(is_in_files(folder, rows[i], 32));
                 assert_false(is_in_files(folder, codes[i], 32));
-                assert_false(is_in_memory(rows[i], 32, rows[i]));
-                assert_false(is_in_memory(codes[i], 32, codes[i]));
+                check_memory(rows[i], false);
+                check_memory(codes[i], false);
         }
         assert_int_equal(reopen(&w, path), 2);
         check_searches(&w);
@@ -504,8 +511,10 @@ static void a_full_disk_changes_nothing(void **unused) {
                 fill_disk(path);
         }
         assert_int_equal(waitpid(pid, &status, 0), pid);
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 255)
-                skip();
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 255) {
+                test_folder_done(&folder);
+                skip(); /* nothing can be mounted here */
+        }
         assert_true(WIFEXITED(status));
         assert_int_equal(WEXITSTATUS(status), 0);
 }

@@ -15,11 +15,14 @@ static const VectorReader *oldest(const VectorIndex *v) {
 }
 
 void vector_reader_begin(VectorIndex *v, VectorReader *r) {
-        *r = (VectorReader){ .clock = v->clock };
+        *r = (VectorReader){ .clock = v->clock, .is_reading = true };
         list_append(&v->readers, &r->link);
 }
 
 void vector_reader_end(VectorIndex *v, VectorReader *r) {
+        if (!r->is_reading)
+                return;
+        r->is_reading = false;
         (void) pthread_mutex_lock(&v->lock);
         list_remove(&r->link);
         bool is_more = v->retired != NULL;

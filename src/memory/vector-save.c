@@ -17,8 +17,7 @@
 #include "memory/vectors-internal.h"
 
 void vector_picture_done(VectorIndex *v, VectorPicture *p) {
-        if (list_is_linked(&p->reader.link))
-                vector_reader_end(v, &p->reader);
+        vector_reader_end(v, &p->reader);
         free(p->segments);
         free(p->unwiped);
         p->segments = NULL;

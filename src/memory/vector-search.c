@@ -67,8 +67,8 @@ static void note_segments(VectorScan *s) {
                         .tail = segment->tail,
                 };
                 s->n_blocks += segment->n_blocks;
-                if (segment->is_large)
-                        s->keep1 = MAX(s->keep1, candidates_of(segment));
+                /* a small one may become large while it is searched */
+                s->keep1 = MAX(s->keep1, candidates_of(segment));
         }
         (void) pthread_mutex_unlock(&v->lock);
 }
@@ -102,8 +102,7 @@ static void release(void *p, size_t n) {
 void vector_scan_done(VectorScan *s) {
         const VectorCoder *c = s->index ? &s->index->coder : NULL;
 
-        if (list_is_linked(&s->reader.link))
-                vector_reader_end(s->index, &s->reader);
+        vector_reader_end(s->index, &s->reader);
         free(s->parts);
         release(s->unit, c ? c->row * sizeof(float) : 0);
         release(s->rotated, c ? c->width * sizeof(float) : 0);

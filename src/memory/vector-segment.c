@@ -191,12 +191,14 @@ int vector_segment_settle(VectorIndex *v, VectorSegment *s) {
         if (s->n_alive < v->large_from && !s->is_large)
                 return 0;
         size_t first = s->is_large && s->n_blocks > 1 ? s->n_blocks - 2 : 0;
+        (void) pthread_mutex_lock(&v->lock);
+        s->is_large = true;
+        (void) pthread_mutex_unlock(&v->lock);
         for (size_t i = first; i < s->n_blocks; i++) {
                 bool is_full = i < s->n_blocks - 1 || s->tail == VECTOR_BLOCK;
                 int r = is_full ? vector_block_seal(v, s->list->entries[i].block) : 0;
                 if (r < 0)
                         return r;
         }
-        s->is_large = true;
         return 0;
 }

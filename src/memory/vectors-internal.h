@@ -102,11 +102,12 @@ typedef struct VectorRetired {
 typedef struct VectorReader {
         ListLink link; /* oldest first */
         uint64_t clock;
+        bool is_reading; /* the reader's own: links are the lock's */
 } VectorReader;
 
 /* Under the lock: from here on the reader sees what is, and nothing that it sees is freed. */
 void vector_reader_begin(VectorIndex *v, VectorReader *r);
-/* Not under the lock. */
+/* Not under the lock. Nothing if it did not begin, or has ended. */
 void vector_reader_end(VectorIndex *v, VectorReader *r);
 /* Waits until no reader is older than the clock. Not under the lock. */
 void vector_readers_wait(VectorIndex *v, uint64_t clock);
