@@ -311,6 +311,32 @@ static void a_replaced_vector_is_gone_too(void **unused) {
         check_searches(&w);
 }
 
+/* The power fails when the new table has its name and the rows are not wiped yet. */
+static void what_a_save_came_not_to_wipe_is_wiped_when_opened(void **unused) {
+        _cleanup_folder_ char *folder = test_folder();
+        _cleanup_free_ char *path = path_join(folder, "v");
+        _cleanup_(world_done) World w;
+        _cleanup_free_ char *rows = NULL;
+        uint8_t row[32], code[32];
+        size_t n;
+
+        world_init(&w, 128, path);
+        for (uint64_t id = 1; id <= 100; id++)
+                world_put_normal(&w, 1, id);
+        assert_int_equal(vector_index_save(w.index, 1), 0);
+        note_stored(&w, 50, row, code);
+        assert_true(world_erase(&w, 50));
+        assert_int_equal(fs_read_file(AT_FDCWD, path, FILE_MAX, &rows, &n), 0);
+        assert_int_equal(vector_index_save(w.index, 2), 0);
+        assert_false(is_in_files(folder, row, 32));
+        write_file(path, rows, n);
+        assert_true(is_in_files(folder, row, 32));
+        assert_int_equal(reopen(&w, path), 2);
+        assert_int_equal(count(&w), w.n);
+        assert_false(is_in_files(folder, row, 32));
+        check_searches(&w);
+}
+
 /* The file keeps no row that was put after the last save before a crash: it may have been erased
  * from the database since. */
 static void a_crash_leaves_no_row_that_nobody_knows(void **unused) {
@@ -549,6 +575,7 @@ int main(void) {
                 cmocka_unit_test(another_dimension_is_emptied),
                 cmocka_unit_test(what_was_erased_is_in_no_file_and_no_memory),
                 cmocka_unit_test(a_replaced_vector_is_gone_too),
+                cmocka_unit_test(what_a_save_came_not_to_wipe_is_wiped_when_opened),
                 cmocka_unit_test(a_crash_leaves_no_row_that_nobody_knows),
                 cmocka_unit_test(kills_lose_no_save),
                 cmocka_unit_test(a_full_disk_changes_nothing),
