@@ -222,11 +222,11 @@ _unused_ static bool is_in_memory(const void *wanted, size_t n, const void *exce
         for (size_t i = 0; i < n; i++)
                 at[i] ^= 0x55;
         for (char *rest = maps, *line; (line = strsep(&rest, "\n")) && !is_found;) {
-                unsigned long from, to;
-                char mode[5];
+                char *end;
+                size_t from = strtoul(line, &end, 16);
+                size_t to = *end == '-' ? strtoul(end + 1, &end, 16) : 0;
 
-                if (sscanf(line, "%lx-%lx %4s", &from, &to, mode) != 3 || mode[0] != 'r' ||
-                    to - from > FILE_MAX || strstr(line, "[v"))
+                if (!str_startswith(end, " r") || to - from > FILE_MAX || strstr(line, "[v"))
                         continue;
                 uint8_t plain[64];
                 for (size_t i = 0; i < n; i++)

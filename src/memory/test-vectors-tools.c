@@ -98,7 +98,7 @@ void world_erase_scope(World *w, uint64_t scope) {
 }
 
 void world_put_clusters(World *w, uint64_t scope, uint64_t first, size_t n, size_t n_clusters) {
-        float centre[VECTOR_DIMENSIONS_MAX], numbers[VECTOR_DIMENSIONS_MAX];
+        float centre[VECTOR_DIMENSIONS_MAX] = {}, numbers[VECTOR_DIMENSIONS_MAX];
 
         for (size_t i = 0; i < n; i++) {
                 if (i % (n / n_clusters + 1) == 0)

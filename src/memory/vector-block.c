@@ -74,10 +74,10 @@ uint8_t *vector_bits_new(VectorIndex *v) {
         uint8_t *bits = NULL;
 
         (void) pthread_mutex_lock(&v->slab_lock);
-        if (v->bits_free || slab_add(v) == 0) {
+        if (v->bits_free || slab_add(v) == 0)
                 bits = v->bits_free;
+        if (bits)
                 memcpy(&v->bits_free, bits, sizeof(v->bits_free));
-        }
         (void) pthread_mutex_unlock(&v->slab_lock);
         return bits;
 }
@@ -158,6 +158,7 @@ int vector_block_reserve(VectorIndex *v, VectorBlock *b, unsigned slot, VectorCo
         return 0;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): it is kept */
 static void set_bits(VectorBlock *b, uint8_t *bits) {
         atomic_store_explicit(&b->bits, bits, memory_order_release);
         atomic_store_explicit(&b->segment->list->entries[b->position].bits, bits,

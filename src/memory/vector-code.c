@@ -182,6 +182,21 @@ void vector_bits_set(const VectorCoder *c, uint8_t *bits, unsigned slot, const i
                 bits[t * TABLE_ENTRIES] |= (uint8_t) (nibble(row, 4 * t) << shift);
 }
 
+static float size_of_four(const float *q) {
+        return fabsf(q[0]) + fabsf(q[1]) + fabsf(q[2]) + fabsf(q[3]);
+}
+
+/* The sums of four values with all signs, from the least as 0 on, in steps; none above `most`. */
+static void fill_table(const float *q, float step, float most, uint8_t *ret) {
+        for (unsigned code = 0; code < TABLE_ENTRIES; code++) {
+                float sum = size_of_four(q);
+
+                for (unsigned i = 0; i < 4; i++)
+                        sum += code >> i & 1 ? q[i] : -q[i];
+                ret[code] = (uint8_t) MIN(most, MAX(0.0F, sum) / step + 0.5F);
+        }
+}
+
 void vector_tables_make(const VectorCoder *c,
                         const float *rotated,
                         uint8_t *ret,
@@ -191,25 +206,12 @@ void vector_tables_make(const VectorCoder *c,
         float largest = 0, base = 0;
 
         for (size_t t = 0; t < n_tables; t++) {
-                const float *q = rotated + 4 * t;
-                float size = fabsf(q[0]) + fabsf(q[1]) + fabsf(q[2]) + fabsf(q[3]);
-
+                float size = size_of_four(rotated + 4 * t);
                 largest = MAX(largest, size);
                 base -= size;
         }
         float step = 2 * largest / most;
-        for (size_t t = 0; t < n_tables; t++) {
-                const float *q = rotated + 4 * t;
-                float size = fabsf(q[0]) + fabsf(q[1]) + fabsf(q[2]) + fabsf(q[3]);
-
-                for (unsigned code = 0; code < TABLE_ENTRIES; code++) {
-                        float sum = size;
-                        for (unsigned i = 0; i < 4; i++)
-                                sum += code >> i & 1 ? q[i] : -q[i];
-                        /* the largest sum must not be rounded above `most` */
-                        ret[t * TABLE_ENTRIES + code] =
-                                (uint8_t) MIN(most, MAX(0.0F, sum) / step + 0.5F);
-                }
-        }
+        for (size_t t = 0; t < n_tables; t++)
+                fill_table(rotated + 4 * t, step, most, ret + t * TABLE_ENTRIES);
         *ret_estimate = (VectorEstimate){ .base = base, .step = step, .at_least = -INFINITY };
 }

@@ -132,7 +132,7 @@ static int put_prepared(VectorIndex *v, uint64_t scope, uint64_t id) {
                 return r;
         (void) pthread_mutex_lock(&v->lock);
         r = vector_ids_reserve(v, 1);
-        if (r == 0)
+        if (r >= 0)
                 r = vector_segment_get(v, scope, &s);
         (void) pthread_mutex_unlock(&v->lock);
         if (r < 0)

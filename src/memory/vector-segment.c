@@ -112,7 +112,7 @@ int vector_segment_reserve(VectorIndex *v, VectorSegment *s) {
         if (!grown)
                 return -ENOMEM;
         (void) pthread_mutex_lock(&v->lock);
-        for (size_t i = 0; i < s->n_blocks; i++)
+        for (size_t i = 0; s->list && i < s->n_blocks; i++)
                 list_set(grown, i, s->list->entries[i].block);
         list_swap(v, s, grown);
         (void) pthread_mutex_unlock(&v->lock);
