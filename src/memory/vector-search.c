@@ -67,8 +67,8 @@ static void note_segments(VectorScan *s) {
                         .tail = segment->tail,
                 };
                 s->n_blocks += segment->n_blocks;
-                /* a small one may become large while it is searched */
-                s->keep1 = MAX(s->keep1, candidates_of(segment));
+                if (segment->is_large)
+                        s->keep1 = MAX(s->keep1, candidates_of(segment));
         }
         (void) pthread_mutex_unlock(&v->lock);
 }
@@ -87,6 +87,9 @@ int vector_scan_init(VectorScan *s, VectorIndex *v, const VectorQuery *q) {
                 return r;
         note_segments(s);
         s->keep8 = MIN(s->keep8, s->n_blocks * VECTOR_BLOCK);
+        /* a small one may become large while it is searched */
+        if (s->keep1 == 0)
+                s->keep1 = VECTOR_CANDIDATES;
         s->keep1 = MAX(s->keep1, s->keep1 * q->limit / 10);
         s->keep1 = MIN(s->keep1, s->n_blocks * VECTOR_BLOCK);
         return 0;
