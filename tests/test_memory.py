@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Long-term memory: scopes, versions, the past, expiry, preconditions."""
+import json
 import os
+import shutil
 import signal
 import sqlite3
 
@@ -107,7 +109,7 @@ def test_what_expired_is_gone(shared, session):
 
 
 def search(agentd, path, query, expect=200, **body):
-    return agentd.api("POST", f"{path}/search", {"query": query, **body}, expect=expect).json
+    return agentd.api("POST", f"{path}/search", {**({} if query is None else {"query": query}), **body}, expect=expect).json
 
 
 def test_a_session_finds_what_it_sees_and_nothing_else(shared):
@@ -201,3 +203,66 @@ def test_memory_that_a_crash_left_behind_a_session_is_removed_at_the_next_start(
             return [row[0] for row in db.execute("SELECT session FROM entries")]
     wait_for(lambda: left() == [int(other, 16)])
     assert search(agentd, f"/sessions/{other}/memory", "quoll")["results"][0]["scope"] == "session"
+
+
+def test_vectors_of_the_client_are_searched(shared):
+    s = shared.create(name="vectors")["session_id"]
+    path = f"/sessions/{s}/memory"
+    for key, vector in (("x", [1, 0, 0]), ("xy", [10, 10, 0]), ("z", [0, 0, 1e-30])):
+        put(shared, path, key=key, value=f"the {key} axis", embedding=vector, scope="session")
+    put(shared, path, key="none", value="no axis", scope="session")
+    found = search(shared, path, None, embedding=[2, 1, 0], explain=True)
+    assert [hit["key"] for hit in found["results"]] == ["xy", "x", "z"] and found["mode"] == "vector" and found["semantic"] is True
+    assert found["results"][0]["score"] == pytest.approx(3 / 10 ** 0.5, abs=1e-6) == found["results"][0]["explain"]["cosine"]
+    assert [hit["key"] for hit in search(shared, path, None, embedding=[1, 0, 0], min_score=0.9)["results"]] == ["x"]
+    both = search(shared, path, "axis z", embedding=[0, 1, 0], explain=True)
+    assert both["mode"] == "hybrid" and {hit["key"] for hit in both["results"]} == {"x", "xy", "z", "none"}
+    assert all(0 < hit["score"] <= 1 for hit in both["results"])
+    assert search(shared, path, "axis z", embedding=[0, 1, 0], mode="text")["mode"] == "text"
+    # a text that changes takes its vector along, one that stays keeps it
+    put(shared, path, key="x", value="the x axis", scope="session", tags=["kept"])
+    assert search(shared, path, None, embedding=[1, 0, 0], limit=1)["results"][0]["tags"] == ["kept"]
+    put(shared, path, key="x", value="another thing", scope="session")
+    assert [hit["key"] for hit in search(shared, path, None, embedding=[1, 0, 0])["results"]] == ["xy", "z"]
+
+
+@pytest.mark.parametrize("body, word", [
+    ({"embedding": []}, "at least 1"), ({"embedding": [0, 0]}, "direction"), ({"embedding": [1, "a"]}, "element 1"),
+    ({"embedding": [1e400]}, "element 0"), ({"embedding": [1e39]}, "element 0"), ({"embedding": "x"}, "list"), ({"embedding": [1] * 4097}, "4096"),
+    ({"model": "m"}, "embedding"),
+])
+def test_wrong_vectors_are_named_and_change_nothing(shared, session, body, word):
+    path = f"/sessions/{session}/memory"
+    raw = json.dumps({"key": "v", "value": 1, **body}).replace("Infinity", "1e400")
+    answer = shared.api("POST", path, raw, expect=422)
+    assert word in answer.json["detail"][0]["msg"], answer.json
+    shared.api("GET", f"{path}?key=v", expect=404)
+
+
+def test_only_vectors_of_one_model_and_length_are_compared(shared, session):
+    path = f"/sessions/{session}/memory"
+    put(shared, path, key="short", value=1, embedding=[1, 0], scope="session", model="small")
+    put(shared, path, key="long", value=1, embedding=[1, 0, 0, 0, 0], scope="session", model="large")
+    assert [hit["key"] for hit in search(shared, path, None, embedding=[1, 1], model="small")["results"]] == ["short"]
+    for body in ({"embedding": [1, 1]}, {"embedding": [1, 1, 1], "model": "small"}, {"embedding": [1, 1], "model": "large"}):
+        answer = shared.api("POST", f"{path}/search", body, expect=422).json
+        assert answer["code"] == "no_vectors" and f"{len(body['embedding'])} numbers" in answer["detail"]
+
+
+def test_vectors_survive_kills_and_the_loss_of_their_files(agentd):
+    s = agentd.create()["session_id"]
+    path = f"/sessions/{s}/memory"
+    def nearest(n):
+        return [hit["key"] for hit in search(agentd, path, None, embedding=[1, n / 100], limit=3)["results"]]
+    for n in range(200):
+        put(agentd, path, key=f"k{n:03}", value=n, embedding=[1, n / 100])
+        if n % 50 == 49:
+            os.kill(agentd.daemon_pid, signal.SIGKILL)
+            agentd.wait_ready()
+            assert nearest(n)[0] == f"k{n:03}" and nearest(25)[0] == "k025"
+    assert agentd.cli("stop").returncode == 0
+    assert list((agentd.data / "vectors").iterdir())
+    shutil.rmtree(agentd.data / "vectors")
+    agentd.start()
+    for n in (0, 77, 199):
+        assert nearest(n)[0] == f"k{n:03}"

@@ -296,6 +296,8 @@ void view_event(JsonWriter *w, const SessionManager *m, const EventInfo *e);
 /* The scope of that name that the call's session sees, or the namespace's without a session; 0, or
  * answered and 1. A name inside lives as long as the call's turn of the loop. */
 int api_memory_scope(ApiCall *c, FieldStr namespace, const char *scope, MemoryScope *ret);
+/* The numbers of a checked embedding, in the call's arena; NULL: out of memory. */
+float *api_embedding(ApiCall *c, JsonSpan numbers, size_t *ret_n);
 /* memory-list.c: answers with the keys or entries of a scope, as the request wants them. */
 void api_memory_list(ApiCall *c, MemoryScope scope);
 void view_memory_entry(JsonWriter *w, const MemoryEntry *e);

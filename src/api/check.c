@@ -4,6 +4,8 @@
  * own, folders that must exist. One function per route that needs it; they run after parsing, also
  * when that found faults, and add theirs to the same list. */
 
+#include <float.h>
+#include <math.h>
 #include <sys/stat.h>
 
 #include "api/api-internal.h"
@@ -206,8 +208,38 @@ static void check_metadata(FieldErrors *e, JsonSpan metadata) {
                 }
 }
 
+/* Numbers that a float can hold, not all of them 0. */
+static void check_embedding(FieldErrors *e, JsonSpan list) {
+        JsonIter it = json_iter(list);
+        JsonSpan number;
+        bool is_zero = true;
+        unsigned i = 0;
+
+        for (; json_next(&it, NULL, &number); i++) {
+                double d;
+                if (json_is(number, JSON_KIND_NUMBER) && json_real(number, &d) >= 0 &&
+                    fabs(d) <= (double) FLT_MAX) {
+                        is_zero = is_zero && fpclassify((float) d) == FP_ZERO;
+                        continue;
+                }
+                field_errors_add(e, "value_error", "body", "embedding", number,
+                                 "Value error, element %u is no number that a 32-bit float can hold",
+                                 i);
+                return;
+        }
+        if (is_zero)
+                field_errors_add(e, "value_error", "body", "embedding", JSON_NULL,
+                                 "Value error, all numbers are 0: there is no direction to compare");
+}
+
 static int check_memory_set(ApiCall *c, FieldErrors *e) {
         const InputMemory *in = c->in;
+
+        if (in->embedding.p && !has_fault(e, "embedding"))
+                check_embedding(e, in->embedding);
+        if (in->model.s && !in->embedding.p)
+                reject(c, e, "body", "model", in->model,
+                       "it names what made the embedding, and there is none");
 
         if (in->metadata.p && !has_fault(e, "metadata"))
                 check_metadata(e, in->metadata);
@@ -229,7 +261,17 @@ static int check_memory_search(ApiCall *c, FieldErrors *e) {
         const InputMemorySearch *in = c->in;
         char message[FILTER_MESSAGE_SIZE];
         MemoryFilter filter;
+        bool wants_text = streq_ptr(in->mode.s, "text") || streq_ptr(in->mode.s, "hybrid");
+        bool wants_vector = streq_ptr(in->mode.s, "vector") || streq_ptr(in->mode.s, "hybrid");
 
+        if (in->embedding.p && !has_fault(e, "embedding"))
+                check_embedding(e, in->embedding);
+        if (!in->query.s && !in->embedding.p && e->n == 0)
+                field_errors_add(e, "missing", "body", "query", JSON_NULL,
+                                 "Field required without embedding");
+        else if ((wants_text && !in->query.s) || (wants_vector && !in->embedding.p))
+                reject(c, e, "body", "mode", in->mode,
+                       "text needs a query, vector an embedding, hybrid both");
         if (in->filter.p && !has_fault(e, "filter") && filter_parse(in->filter, &filter, message) < 0)
                 field_errors_add(e, "value_error", "body", "filter", in->filter, "Value error, %s",
                                  message);

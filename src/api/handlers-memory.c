@@ -56,6 +56,21 @@ static void fail(ApiCall *c, int r) {
                 api_fail_result(c, r);
 }
 
+float *api_embedding(ApiCall *c, JsonSpan numbers, size_t *ret_n) {
+        JsonIter it = json_iter(numbers);
+        size_t n = 0, count = json_count(numbers);
+        float *v = field_arena_alloc(c->arena, (count + 1) * sizeof(float));
+        JsonSpan number;
+        double d = 0;
+
+        while (v && json_next(&it, NULL, &number)) {
+                (void) json_real(number, &d); /* it was checked */
+                v[n++] = (float) d;
+        }
+        *ret_n = n;
+        return v;
+}
+
 /* ---- reading ---- */
 
 /* Without details it is the original's shape. */
@@ -236,6 +251,14 @@ void api_memory_set(ApiCall *c) {
         };
         uint64_t version = 0;
 
+        if (in->embedding.p) {
+                set.model = in->model.s ? in->model.s : MEMORY_MODEL_GIVEN;
+                set.embedding = api_embedding(c, in->embedding, &set.n_embedding);
+                if (!set.embedding) {
+                        api_fail_result(c, -ENOMEM);
+                        return;
+                }
+        }
         if (scope_of(c, &set.scope) != 0 || !check_run(c) || !parse_if_match(c, &set.if_version))
                 return;
         api_keyed_answer(c, write_changed, c);

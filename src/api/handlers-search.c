@@ -4,10 +4,13 @@
  * and its namespace's, unless one of them is named. The search runs in a pool; the call waits for
  * it as for a commit. */
 
+#include <stdio.h>
+
 #include "api/handlers.h"
 #include "base/str.h"
 
 #define LIMIT_DEFAULT 10
+#define SUBJECT_MAX   320
 
 static const char *const scope_words[] = { "namespace", "agent", "session" };
 
@@ -30,6 +33,17 @@ static int fill_scopes(ApiCall *c, MemorySearch *s) {
                 r = api_memory_scope(c, in->namespace, scope_words[first + s->n_scopes],
                                      &s->scopes[s->n_scopes]);
         return r;
+}
+
+/* "given" with 384 numbers */
+static void fail_model(ApiCall *c, const MemorySearch *s) {
+        char *text = field_arena_alloc(c->arena, SUBJECT_MAX);
+
+        if (text)
+                (void) snprintf(text, SUBJECT_MAX, "model '%s' with %zu numbers", s->model,
+                                s->n_vector);
+        c->subject = text ? text : "this model and length";
+        api_fail(c, ERROR_NO_VECTORS);
 }
 
 static void on_found(int r, const SearchResult *result, void *userdata) {
@@ -60,7 +74,8 @@ void api_memory_search(ApiCall *c) {
         const InputMemorySearch *in = c->in;
         char message[FILTER_MESSAGE_SIZE];
         MemorySearch s = {
-                .text = in->query.s,
+                .text = streq_ptr(in->mode.s, "vector") ? NULL : in->query.s,
+                .model = in->model.s ? in->model.s : MEMORY_MODEL_GIVEN,
                 .limit = in->limit.set ? (size_t) in->limit.v : LIMIT_DEFAULT,
                 .min_score = in->min_score.set ? in->min_score.v : -1,
                 .has_filter = in->filter.p != NULL,
@@ -70,8 +85,20 @@ void api_memory_search(ApiCall *c) {
                 (void) filter_parse(in->filter, &s.filter, message); /* it was checked */
         if (in->as_of.s)
                 (void) clock_parse_rfc3339(in->as_of.s, &s.as_of);
-        if (fill_scopes(c, &s) == 0)
-                api_submitted(c, memory_search(c->api->memory, &s, on_found, c));
+        if (in->embedding.p && !streq_ptr(in->mode.s, "text")) {
+                s.vector = api_embedding(c, in->embedding, &s.n_vector);
+                if (!s.vector) {
+                        api_fail_result(c, -ENOMEM);
+                        return;
+                }
+        }
+        if (fill_scopes(c, &s) != 0)
+                return;
+        int r = memory_search(c->api->memory, &s, on_found, c);
+        if (r == MEMORY_E_MODEL)
+                fail_model(c, &s);
+        else
+                api_submitted(c, r);
 }
 
 void api_namespace_memory_search(ApiCall *c) {

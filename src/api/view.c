@@ -190,6 +190,10 @@ void view_memory_hit(JsonWriter *w, const SearchHit *hit, const char *scope, boo
                         json_w_kv_real(w, "bm25", hit->bm25);
                         json_w_kv_uint(w, "text_rank", hit->text_rank);
                 }
+                if (hit->vector_rank) {
+                        json_w_kv_real(w, "cosine", hit->cosine);
+                        json_w_kv_uint(w, "vector_rank", hit->vector_rank);
+                }
                 json_w_object_end(w);
         }
         json_w_object_end(w);

@@ -21,6 +21,8 @@
 #define EXAMPLE_CHECKPOINT_CREATE "{\"label\":\"before the rewrite\"}"
 #define EXAMPLE_CHECKPOINT_PATCH  "{\"label\":\"good\",\"pinned\":true}"
 #define EXAMPLE_MEMORY_SET        "{\"key\":\"user_preference\",\"value\":{\"theme\":\"dark\"}}"
+#define EXAMPLE_MEMORY_SEARCH \
+        "{\"query\":\"which theme do they like?\",\"limit\":5,\"filter\":{\"prefix\":\"user\"}}"
 #define EXAMPLE_TOKEN_CREATE \
         "{\"namespace\":\"team\",\"scope\":\"read\",\"name\":\"dashboard\",\"expires\":\"30d\"}"
 

@@ -56,6 +56,7 @@ enum {
         TOOLS_MAX = 4096,
         LABELS_MAX = 64,
         METADATA_MAX = 64,
+        EMBEDDING_MAX = 4096,
         MEMORY_TEXT_MAX = 1 << 20,
         TTL_SECONDS_MAX = 50 * 365 * 86400,
         WAIT_SECONDS_MAX = 300,

@@ -279,30 +279,36 @@ TABLE(input_session_events, NULL, NULL);
                 QUERY(InputMemory, details, FIELD_BOOL, .fallback = "false",   \
                       .doc = "all of an entry; entries instead of keys"),      \
                 AS_OF_QUERY, LIMIT(InputMemory, LIST_ITEMS_MAX)
-#define MEMORY_BODY                                                                                 \
-        BODY(InputMemory, key, FIELD_STRING, .flags = FIELD_REQUIRED, .min = 1,                     \
-             .max = KEY_BYTES_MAX, .doc = "any text without control characters"),                   \
-                BODY(InputMemory, value, FIELD_JSON, .flags = FIELD_REQUIRED,                       \
-                     .doc = "any JSON value; kept as written"),                                     \
-                BODY(InputMemory, text, FIELD_STRING, .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,     \
-                     .max = MEMORY_TEXT_MAX,                                                        \
-                     .doc = "what it is found by; default: the strings and numbers of the value"),  \
-                BODY(InputMemory, context, FIELD_STRING, .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,  \
-                     .max = MEMORY_TEXT_MAX,                                                        \
-                     .doc = "what was said around it; found too, with less weight"),                \
-                BODY(InputMemory, metadata, FIELD_OBJECT, .flags = FIELD_NULLABLE, .min = 0,        \
-                     .max = METADATA_MAX,                                                           \
-                     .doc = "a flat object of strings, numbers, booleans and nulls, to filter by"), \
-                BODY(InputMemory, tags, FIELD_STRINGS, .flags = FIELD_NULLABLE, .min = 0,           \
-                     .max = LABELS_MAX, .doc = "words to filter by"),                               \
-                BODY(InputMemory, importance, FIELD_REAL, .flags = FIELD_NULLABLE, .min = 0,        \
-                     .max = 1, .doc = "a bounded factor in ranking, if the search asks for it"),    \
-                BODY(InputMemory, ttl, FIELD_INT, .flags = FIELD_NULLABLE, .min = 1,                \
-                     .max = TTL_SECONDS_MAX, .doc = "seconds until it expires; default: never"),    \
-                BODY(InputMemory, node, FIELD_ID, .flags = FIELD_NULLABLE,                          \
-                     .doc = "the message that it comes from"),                                      \
-                MEMORY_IF_MATCH,                                                                    \
-                HEADER(InputMemory, if_none_match, "If-None-Match",                                 \
+#define MEMORY_BODY                                                                                                                               \
+        BODY(InputMemory, key, FIELD_STRING, .flags = FIELD_REQUIRED, .min = 1,                                                                   \
+             .max = KEY_BYTES_MAX, .doc = "any text without control characters"),                                                                 \
+                BODY(InputMemory, value, FIELD_JSON, .flags = FIELD_REQUIRED,                                                                     \
+                     .doc = "any JSON value; kept as written"),                                                                                   \
+                BODY(InputMemory, text, FIELD_STRING, .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,                                                   \
+                     .max = MEMORY_TEXT_MAX,                                                                                                      \
+                     .doc = "what it is found by; default: the strings and numbers of the value"),                                                \
+                BODY(InputMemory, context, FIELD_STRING, .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,                                                \
+                     .max = MEMORY_TEXT_MAX,                                                                                                      \
+                     .doc = "what was said around it; found too, with less weight"),                                                              \
+                BODY(InputMemory, metadata, FIELD_OBJECT, .flags = FIELD_NULLABLE, .min = 0,                                                      \
+                     .max = METADATA_MAX,                                                                                                         \
+                     .doc = "a flat object of strings, numbers, booleans and nulls, to filter by"),                                               \
+                BODY(InputMemory, tags, FIELD_STRINGS, .flags = FIELD_NULLABLE, .min = 0,                                                         \
+                     .max = LABELS_MAX, .doc = "words to filter by"),                                                                             \
+                BODY(InputMemory, importance, FIELD_REAL, .flags = FIELD_NULLABLE, .min = 0,                                                      \
+                     .max = 1, .doc = "a bounded factor in ranking, if the search asks for it"),                                                  \
+                BODY(InputMemory, ttl, FIELD_INT, .flags = FIELD_NULLABLE, .min = 1,                                                              \
+                     .max = TTL_SECONDS_MAX, .doc = "seconds until it expires; default: never"),                                                  \
+                BODY(InputMemory, node, FIELD_ID, .flags = FIELD_NULLABLE,                                                                        \
+                     .doc = "the message that it comes from"),                                                                                    \
+                BODY(InputMemory, embedding, FIELD_ARRAY, .flags = FIELD_NULLABLE, .min = 1,                                                      \
+                     .max = EMBEDDING_MAX,                                                                                                        \
+                     .doc = "a vector to be found by: numbers, not all 0; default: the former one, as long as what the entry is found by stays"), \
+                BODY(InputMemory, model, FIELD_STRING, .flags = FIELD_NULLABLE, .min = 1,                                                         \
+                     .max = NAME_BYTES_MAX,                                                                                                       \
+                     .doc = "what made the embedding; only vectors of one model and length are compared; default: given"),                        \
+                MEMORY_IF_MATCH,                                                                                                                  \
+                HEADER(InputMemory, if_none_match, "If-None-Match",                                                                               \
                        "*: only if there is no such entry")
 #define MEMORY_IF_MATCH \
         HEADER(InputMemory, if_match, "If-Match", "the ETag that the entry must still have")
@@ -350,22 +356,28 @@ static const FieldDef input_memory_history_fields[] = {
 };
 TABLE(input_memory_history, NULL, NULL);
 
-#define SEARCH_BODY                                                                                \
-        BODY(InputMemorySearch, query, FIELD_STRING, .flags = FIELD_REQUIRED | FIELD_ANY_TEXT,     \
-             .min = 1, .max = MEMORY_TEXT_MAX, .doc = "what to look for, in any words"),           \
-                BODY(InputMemorySearch, mode, FIELD_STRING, .flags = FIELD_NULLABLE,               \
-                     .values = "text", .doc = "how; text: by words"),                              \
-                BODY(InputMemorySearch, limit, FIELD_INT, .flags = FIELD_NULLABLE, .min = 1,       \
-                     .max = PAGE_ITEMS_MAX, .doc = "at most so many; default 10"),                 \
-                BODY(InputMemorySearch, filter, FIELD_OBJECT, .flags = FIELD_NULLABLE,             \
-                     .doc = "what must hold of an entry: prefix, tags, any_tags, since, until, "   \
-                            "min_importance, metadata {name: value or {eq, ne, gt, gte, lt, "      \
-                            "lte, in, nin, exists, contains}}"),                                   \
-                BODY(InputMemorySearch, min_score, FIELD_REAL, .flags = FIELD_NULLABLE, .min = -1, \
-                     .max = 1, .doc = "nothing below this score"),                                 \
-                BODY(InputMemorySearch, as_of, FIELD_TIME, .flags = FIELD_NULLABLE,                \
-                     .doc = "what would have been found then"),                                    \
-                BODY(InputMemorySearch, explain, FIELD_BOOL, .flags = FIELD_NULLABLE,              \
+#define SEARCH_BODY                                                                                   \
+        BODY(InputMemorySearch, query, FIELD_STRING, .flags = FIELD_NULLABLE | FIELD_ANY_TEXT,        \
+             .min = 1, .max = MEMORY_TEXT_MAX,                                                        \
+             .doc = "what to look for, in any words; this or embedding or both"),                     \
+                BODY(InputMemorySearch, embedding, FIELD_ARRAY, .flags = FIELD_NULLABLE, .min = 1,    \
+                     .max = EMBEDDING_MAX, .doc = "a vector: the nearest entries are found"),         \
+                BODY(InputMemorySearch, model, FIELD_STRING, .flags = FIELD_NULLABLE, .min = 1,       \
+                     .max = NAME_BYTES_MAX, .doc = "what made the embedding; default: given"),        \
+                BODY(InputMemorySearch, mode, FIELD_STRING, .flags = FIELD_NULLABLE,                  \
+                     .values = "text|vector|hybrid",                                                  \
+                     .doc = "by words, by the embedding, or by both; default: by all that is given"), \
+                BODY(InputMemorySearch, limit, FIELD_INT, .flags = FIELD_NULLABLE, .min = 1,          \
+                     .max = PAGE_ITEMS_MAX, .doc = "at most so many; default 10"),                    \
+                BODY(InputMemorySearch, filter, FIELD_OBJECT, .flags = FIELD_NULLABLE,                \
+                     .doc = "what must hold of an entry: prefix, tags, any_tags, since, until, "      \
+                            "min_importance, metadata {name: value or {eq, ne, gt, gte, lt, "         \
+                            "lte, in, nin, exists, contains}}"),                                      \
+                BODY(InputMemorySearch, min_score, FIELD_REAL, .flags = FIELD_NULLABLE, .min = -1,    \
+                     .max = 1, .doc = "nothing below this score"),                                    \
+                BODY(InputMemorySearch, as_of, FIELD_TIME, .flags = FIELD_NULLABLE,                   \
+                     .doc = "what would have been found then"),                                       \
+                BODY(InputMemorySearch, explain, FIELD_BOOL, .flags = FIELD_NULLABLE,                 \
                      .doc = "with every part of each score")
 
 static const FieldDef input_memory_search_fields[] = {
@@ -378,13 +390,19 @@ static const FieldDef input_memory_search_fields[] = {
              .values = MEMORY_SCOPES,
              .doc = "only this one; default: all that the session sees"),
 };
-TABLE(input_memory_search, "MemorySearch", "What to find in long-term memory.");
+TABLE(input_memory_search,
+      "MemorySearch",
+      "What to find in long-term memory.",
+      .example = EXAMPLE_MEMORY_SEARCH);
 
 static const FieldDef input_namespace_memory_search_fields[] = {
         NAMESPACE(InputMemorySearch),
         SEARCH_BODY,
 };
-TABLE(input_namespace_memory_search, "NamespaceMemorySearch", "What to find in a namespace's memory.");
+TABLE(input_namespace_memory_search,
+      "NamespaceMemorySearch",
+      "What to find in a namespace's memory.",
+      .example = EXAMPLE_MEMORY_SEARCH);
 
 static const FieldDef input_short_term_fields[] = {
         SESSION_ID(InputPage),

@@ -111,17 +111,17 @@ typedef struct InputEvents {
 
 typedef struct InputMemory { /* of a session or of a namespace */
         FieldStr id, namespace, key, prefix, after, scope, text, context, as_of, if_match,
-                if_none_match;
+                if_none_match, model;
         FieldInt limit, ttl, before;
         FieldBool details;
         FieldId node;
         FieldReal importance;
-        JsonSpan value, metadata, tags;
+        JsonSpan value, metadata, tags, embedding;
 } InputMemory;
 
 typedef struct InputMemorySearch {
-        FieldStr id, namespace, query, mode, scope, as_of;
-        JsonSpan filter;
+        FieldStr id, namespace, query, mode, scope, as_of, model;
+        JsonSpan filter, embedding;
         FieldInt limit;
         FieldReal min_score;
         FieldBool explain;

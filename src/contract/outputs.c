@@ -295,13 +295,15 @@ TABLE(output_memory_stored, "MemoryStored", NULL);
 static const FieldDef output_memory_explain_fields[] = {
         OUT("bm25", FIELD_REAL, 0, .doc = "of the words, above 0"),
         OUT("text_rank", FIELD_INT, 0, .doc = "its place among those found by words"),
+        OUT("cosine", FIELD_REAL, 0, .doc = "of the vectors"),
+        OUT("vector_rank", FIELD_INT, 0, .doc = "its place among the nearest"),
 };
 TABLE(output_memory_explain, "MemoryExplain", "The parts of a score.");
 
 static const FieldDef output_memory_hit_fields[] = {
         MEMORY_ENTRY(R),
         OUT("scope", FIELD_STRING, R, .values = "namespace|agent|session"),
-        OUT("score", FIELD_REAL, R, .doc = "text: between 0 and 1"),
+        OUT("score", FIELD_REAL, R, .doc = "text, hybrid: between 0 and 1; vector: the cosine"),
         OUT("explain", FIELD_REF, 0, .ref = &output_memory_explain),
 };
 TABLE(output_memory_hit, "MemoryHit", "An entry that was found.");

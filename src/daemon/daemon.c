@@ -327,8 +327,11 @@ static int daemon_open_stores(Daemon *d) {
                                   d->config->workspace_file_max);
         if (r < 0)
                 return log_error(r, "Cannot prepare workspaces");
+        _cleanup_free_ char *vectors = path_join(d->config->data_dir, "vectors");
+        if (!vectors)
+                return log_error(-ENOMEM, "Cannot open the memory");
         MemoryLimits limits = memory_limits_of(d->config);
-        r = memory_manager_new(&d->memory, d->event, d->memory_store, &limits);
+        r = memory_manager_new(&d->memory, d->event, d->memory_store, &limits, vectors);
         return r < 0 ? log_error(r, "Cannot open the memory") : 0;
 }
 

@@ -123,7 +123,8 @@ static int sweep(Expiry *e) {
         bool is_work = r >= 0 && (add_too_old(e, txn) || e->n_removals > 0);
 
         if (is_work)
-                r = memory_submit(e->m, txn, &(MemoryChange){ .done = on_swept, .userdata = e });
+                r = memory_submit(e->m, txn,
+                                  &(MemoryChange){ .done = on_swept, .userdata = e, .vectors = true });
         else
                 store_txn_free(txn);
         if (r < 0 || !is_work) {

@@ -6,6 +6,7 @@
 #include "base/obj.h"
 #include "memory/access.h"
 #include "memory/flight.h"
+#include "memory/meaning.h"
 #include "memory/memory.h"
 #include "store/schema-memory.h"
 
@@ -24,6 +25,7 @@ struct MemoryManager {
         Expiry *expiry;
         struct Catchup *catchup;
         Searcher *searcher;
+        Meaning *meaning;
         Collector *collector; /* NULL: nothing to collect, or done */
         MemoryLimits limits;
         const RequestKey *request_key; /* of the call under way */
@@ -35,6 +37,7 @@ typedef struct MemoryChange {
         void *userdata;
         uint64_t version;
         Flight *flight; /* may be NULL; ended in every case */
+        bool vectors;   /* they may have changed */
 } MemoryChange;
 
 /* Takes txn over, and the flight; the counts that wait go along. */

@@ -31,6 +31,7 @@
 /* One submitted change, until its commit. */
 typedef struct Write {
         uint32_t magic;
+        MemoryManager *m;
         AccessCounts *counts; /* NULL: carries none */
         MemoryChange change;
 } Write;
@@ -61,7 +62,11 @@ static int set_id_floor(Store *store) {
         return MIN(r, 0);
 }
 
-int memory_manager_new(MemoryManager **ret, sd_event *event, Store *store, const MemoryLimits *limits) {
+int memory_manager_new(MemoryManager **ret,
+                       sd_event *event,
+                       Store *store,
+                       const MemoryLimits *limits,
+                       const char *vectors) {
         _cleanup_(memory_manager_freep) MemoryManager *m = calloc(1, sizeof(*m));
 
         if (!m)
@@ -71,6 +76,8 @@ int memory_manager_new(MemoryManager **ret, sd_event *event, Store *store, const
         int r = m->flights ? access_counts_new(&m->counts) : -ENOMEM;
         if (r >= 0)
                 r = set_id_floor(store);
+        if (r >= 0)
+                r = meaning_new(&m->meaning, m, event, store, vectors);
         if (r >= 0)
                 r = expiry_new(&m->expiry, m, event);
         if (r >= 0)
@@ -96,6 +103,7 @@ MemoryManager *memory_manager_free(MemoryManager *m) {
                         (void) memory_submit(m, txn, &(MemoryChange){});
         }
         (void) store_flush(m->store); /* what is under way ends here: it belongs to the flights */
+        meaning_free(m->meaning);
         flights_free(m->flights);
         access_counts_unref(m->counts);
         m->magic = 0;
@@ -119,6 +127,8 @@ static void on_written(int r, uint64_t commit, void *userdata) {
                 access_counts_written(w->counts, r);
         if (change->flight)
                 flight_end(change->flight);
+        if (change->vectors && r == 0)
+                meaning_apply(w->m->meaning);
         w->magic = 0;
         if (change->done)
                 change->done(r == STORE_E_CONFLICT ? MEMORY_E_VERSION : r, change->version,
@@ -130,7 +140,7 @@ int memory_submit(MemoryManager *m, StoreTxn *txn, const MemoryChange *change) {
         int r = -ENOMEM;
 
         if (w) {
-                *w = (Write){ .magic = WRITE_MAGIC, .change = *change };
+                *w = (Write){ .magic = WRITE_MAGIC, .m = m, .change = *change };
                 if (access_counts_add_to(m->counts, txn))
                         w->counts = access_counts_ref(m->counts);
                 r = store_submit(m->store, txn, on_written, w);
@@ -265,11 +275,18 @@ static int submit_set(MemoryManager *m,
         StoreTxn *txn = store_txn_new(m->store);
         if (now->id)
                 add_version(m, txn, s->scope, s->key, now, MEMORY_REPLACED);
+        int r = meaning_add_set(m->meaning, txn, s, next.id);
         add_entry(txn, s, &next);
         memory_add_search(m, txn, s, next.id);
         if (m->request_key)
                 request_key_add(txn, &memory_request_keys, m->request_key, 0);
-        int r = memory_submit(m, txn, &(MemoryChange){ done, userdata, next.version, flight });
+        MemoryChange change = { done, userdata, next.version, flight, meaning_is_used(m->meaning) };
+        if (r < 0) {
+                store_txn_free(txn);
+                flight_end(flight);
+                return r;
+        }
+        r = memory_submit(m, txn, &change);
         if (r < 0)
                 return r;
         flight_set(flight, &next);
@@ -305,6 +322,7 @@ void memory_add_removal(
         add_version(m, txn, scope, key, state, MEMORY_DELETED);
         STORE_ADD(txn, MEMORY_VECTORS_DROP, STORE_ID(state->id));
         STORE_ADD(txn, MEMORY_ENTRY_DELETE, STORE_ID(state->id));
+        meaning_add_change(m->meaning, txn, scope, state->id);
 }
 
 int memory_delete(MemoryManager *m,
@@ -332,7 +350,7 @@ int memory_delete(MemoryManager *m,
                 return -ENOMEM;
         StoreTxn *txn = store_txn_new(m->store);
         memory_add_removal(m, txn, scope, key, &now);
-        r = memory_submit(m, txn, &(MemoryChange){ done, userdata, now.version, flight });
+        r = memory_submit(m, txn, &(MemoryChange){ done, userdata, now.version, flight, true });
         if (r >= 0)
                 flight_set(flight, &(KeyState){ .version = now.version });
         return r;
@@ -347,7 +365,9 @@ int memory_scope_delete(MemoryManager *m, MemoryScope scope, MemoryDoneFn done, 
         store_txn_add(txn, MEMORY_SCOPE_VECTORS, values, ELEMENTSOF(values));
         store_txn_add(txn, MEMORY_SCOPE_VERSIONS, values, ELEMENTSOF(values));
         store_txn_add(txn, MEMORY_SCOPE_ENTRIES, values, ELEMENTSOF(values));
-        return memory_submit(m, txn, &(MemoryChange){ .done = done, .userdata = userdata });
+        meaning_add_change(m->meaning, txn, scope, 0);
+        return memory_submit(m, txn,
+                             &(MemoryChange){ .done = done, .userdata = userdata, .vectors = true });
 }
 
 void memory_request_key(MemoryManager *m, const RequestKey *key) {

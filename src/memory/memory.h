@@ -18,6 +18,7 @@ typedef struct MemoryManager MemoryManager;
 enum {
         MEMORY_E_NOT_FOUND = 1,
         MEMORY_E_VERSION = 2, /* it is not of the version that was asked for */
+        MEMORY_E_MODEL = 3,   /* see memory_search() */
 };
 
 /* Whose: a namespace's own entries (id 0), a session's (its id), or those of all sessions of one
@@ -60,12 +61,19 @@ typedef struct MemoryLimits {
         size_t text_max;         /* bytes of an entry that can be searched */
 } MemoryLimits;
 
-int memory_manager_new(MemoryManager **ret, sd_event *event, Store *store, const MemoryLimits *limits);
+/* vectors: the folder for indexes of vectors, made when it is needed; NULL: they stay in memory. */
+int memory_manager_new(MemoryManager **ret,
+                       sd_event *event,
+                       Store *store,
+                       const MemoryLimits *limits,
+                       const char *vectors);
 MemoryManager *memory_manager_free(MemoryManager *m);
 DEFINE_CLEANUP(MemoryManager *, memory_manager_free);
 void memory_set_limits(MemoryManager *m, const MemoryLimits *limits);
 
 /* ---- writing ---- */
+
+#define MEMORY_MODEL_GIVEN "given" /* of an embedding that nobody names */
 
 /* Everything is copied. What is not given (NULL, absent, 0, importance negative) the entry does not
  * have, whatever its former version had. */
@@ -78,6 +86,10 @@ typedef struct MemorySet {
         double importance;       /* 0..1 */
         usec_t expires_at;
         uint64_t session, run, node;
+        /* Passed vector_check(). NULL: the former one stays, if what the entry is found by does. */
+        const float *embedding;
+        size_t n_embedding;
+        const char *model;   /* what it was made by; with an embedding */
         uint64_t if_version; /* 0: whatever is there */
         bool only_new;       /* MEMORY_E_VERSION if it is there */
 } MemorySet;

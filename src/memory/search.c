@@ -12,6 +12,7 @@
 
 #include "memory/search.h"
 
+#include "base/map.h"
 #include "base/pool.h"
 #include "memory/memory-internal.h"
 #include "memory/query.h"
@@ -20,6 +21,8 @@
 #define JOB_MAGIC      0x534a4f42U
 #define THREADS_MAX    4
 #define JOBS_MAX       4096
+#define FUSION_K       10 /* small lists: the first places count */
+#define FUSION_DEPTH   100
 #define MATCH_MAX      ((size_t) 64 * 1024)
 #define COLUMN_SCOPE   18
 
@@ -35,10 +38,15 @@ typedef struct SearchJob {
         uint32_t magic;
         MemoryManager *m;
         MemorySearch search;
+        SearchMode mode;
+        MeaningModel *model; /* of the vector */
+        bool exact;          /* its index is not whole yet */
         StoreReader *reader; /* NULL: to be opened */
-        SearchHit *hits;     /* room for the limit */
+        size_t depth;        /* how many each way finds */
+        SearchHit *hits;     /* room for both ways */
         void **blocks;       /* what the hits point into */
-        size_t n;
+        size_t n, n_ranked;  /* hits; those of the answer, which come first */
+        Map *by_row;         /* hit by row, to find what both ways found */
         int r;
         SearchDoneFn done;
         void *userdata;
@@ -81,47 +89,161 @@ static unsigned scope_index(const MemorySearch *s, uint64_t scope) {
         return i;
 }
 
-/* 1: the row is a hit and was added; 0: it is none. */
-static int take_row(SearchJob *j, uint64_t row, double bm25) {
+/* The row's hit, which may be there already; NULL in *ret: it is none. */
+static int take_row(SearchJob *j, uint64_t row, SearchHit **ret) {
         const MemorySearch *s = &j->search;
         _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
-        SearchHit *hit = &j->hits[j->n];
+        SearchHit *hit = map_get(j->by_row, row);
+
+        *ret = hit;
+        if (hit)
+                return 0;
         int r = STORE_QUERY(j->reader, &c, MEMORY_ROW, STORE_ID(row),
                             STORE_ID(s->scopes[0].namespace_id),
                             STORE_INT((int64_t) (s->as_of ?: clock_realtime())));
-
         if (r >= 0)
                 r = store_next(c);
         if (r <= 0)
                 return r;
-        *hit = (SearchHit){ .scope = scope_index(s, store_id(c, COLUMN_SCOPE)), .bm25 = bm25 };
+        hit = &j->hits[j->n];
+        *hit = (SearchHit){ .scope = scope_index(s, store_id(c, COLUMN_SCOPE)) };
         memory_read_entry(NULL, c, &hit->entry);
-        hit->score = bm25 / (1 + bm25);
-        if (hit->scope == s->n_scopes || hit->score < s->min_score ||
-            (s->has_filter && !filter_holds(&s->filter, &hit->entry)))
+        if (hit->scope == s->n_scopes || (s->has_filter && !filter_holds(&s->filter, &hit->entry)))
                 return 0;
-        hit->text_rank = (unsigned) j->n + 1;
         r = memory_entry_copy(&hit->entry, &j->blocks[j->n]);
+        if (r >= 0)
+                r = map_put(j->by_row, row, hit);
         if (r < 0)
                 return r;
         j->n++;
-        return 1;
+        *ret = hit;
+        return 0;
 }
 
 static int find_text(SearchJob *j) {
         const MemorySearch *s = &j->search;
         _cleanup_buf_ Buf match = BUF_INIT(MATCH_MAX * 4);
         _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+        unsigned rank = 0;
 
         int r = query_match(&match, s->text, s->scopes, s->n_scopes, s->as_of != 0);
         if (r <= 0)
                 return r;
         bool all = s->has_filter || s->as_of;
         r = STORE_QUERY(j->reader, &c, MEMORY_MATCH, STORE_TEXT(match.data),
-                        all ? STORE_INT(-1) : STORE_INT((int64_t) s->limit * 2 + 16));
-        while (r >= 0 && j->n < s->limit && (r = store_next(c)) > 0)
-                r = take_row(j, store_id(c, 0), -store_real(c, 1));
+                        all ? STORE_INT(-1) : STORE_INT((int64_t) j->depth * 2 + 16));
+        while (r >= 0 && rank < j->depth && (r = store_next(c)) > 0) {
+                SearchHit *hit;
+                r = take_row(j, store_id(c, 0), &hit);
+                if (r < 0 || !hit)
+                        continue;
+                hit->bm25 = -store_real(c, 1);
+                hit->text_rank = ++rank;
+        }
         return MIN(r, 0);
+}
+
+static int compare_ids(const void *a, const void *b) {
+        uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+
+        return (x > y) - (x < y);
+}
+
+/* The ids of all entries that the filter lets through, ascending. */
+static int filtered_ids(SearchJob *j, Buf *ids) {
+        const MemorySearch *s = &j->search;
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < s->n_scopes; i++) {
+                _cleanup_(store_cursor_freep) StoreCursor *c = NULL;
+                r = STORE_QUERY(j->reader, &c, MEMORY_ENTRY_LIST_RANGE,
+                                STORE_ID(s->scopes[i].namespace_id),
+                                STORE_INT((int64_t) s->scopes[i].id), STORE_TEXT(s->filter.prefix),
+                                STORE_BLOB("", 0), STORE_TEXT(NULL), STORE_INT(-1),
+                                STORE_INT((int64_t) clock_realtime()));
+                while (r >= 0 && (r = store_next(c)) > 0) {
+                        MemoryEntry e;
+                        memory_read_entry(NULL, c, &e);
+                        if (filter_holds(&s->filter, &e))
+                                r = buf_append(ids, &e.id, sizeof(e.id));
+                }
+        }
+        if (r >= 0 && ids->len > 0)
+                qsort(ids->data, ids->len / sizeof(uint64_t), sizeof(uint64_t), compare_ids);
+        return r;
+}
+
+/* What was may have to be left out row by row: the past is asked for more. */
+static int find_vector(SearchJob *j) {
+        const MemorySearch *s = &j->search;
+        _cleanup_buf_ Buf ids = BUF_INIT(SIZE_MAX);
+        size_t n = 0, limit = MIN(j->depth * 2 + 16, (size_t) VECTOR_LIMIT_MAX);
+        VectorHit *found = NULL;
+        unsigned rank = 0;
+        bool is_filtered = s->has_filter && !s->as_of;
+
+        int r = is_filtered ? filtered_ids(j, &ids) : 0;
+        if (r < 0 || (is_filtered && ids.len == 0))
+                return r;
+        if (s->has_filter && s->as_of)
+                limit = VECTOR_LIMIT_MAX;
+        found = calloc(limit, sizeof(*found));
+        MeaningQuery q = {
+                .model = j->model,
+                .vector = s->vector,
+                .scopes = s->scopes,
+                .n_scopes = s->n_scopes,
+                .only = (const uint64_t *) (const void *) ids.data,
+                .n_only = ids.len / sizeof(uint64_t),
+                .limit = limit,
+                .as_of = s->as_of,
+                .exact = j->exact,
+        };
+        r = found ? meaning_search(j->reader, &q, found, &n) : -ENOMEM;
+        for (size_t i = 0; r >= 0 && i < n && rank < j->depth; i++) {
+                SearchHit *hit;
+                r = take_row(j, found[i].id, &hit);
+                if (r < 0 || !hit)
+                        continue;
+                hit->cosine = (double) found[i].score;
+                hit->vector_rank = ++rank;
+        }
+        free(found);
+        return r;
+}
+
+/* ---- ranking ---- */
+
+static double reciprocal(unsigned rank) {
+        return rank == 0 ? 0 : 1.0 / (FUSION_K + rank);
+}
+
+static double score_of(const SearchJob *j, const SearchHit *hit) {
+        if (j->mode == SEARCH_TEXT)
+                return hit->bm25 / (1 + hit->bm25);
+        if (j->mode == SEARCH_VECTOR)
+                return hit->cosine;
+        return (reciprocal(hit->text_rank) + reciprocal(hit->vector_rank)) / (2 * reciprocal(1));
+}
+
+static int compare_hits(const void *a, const void *b) {
+        const SearchHit *x = a, *y = b;
+
+        if (x->score > y->score || x->score < y->score)
+                return x->score > y->score ? -1 : 1;
+        return compare_ids(&x->entry.id, &y->entry.id);
+}
+
+/* The blocks stay where they are: hits point into them, and all are freed together. */
+static void rank(SearchJob *j, size_t *ret_n) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < j->n; i++)
+                j->hits[i].score = score_of(j, &j->hits[i]);
+        qsort(j->hits, j->n, sizeof(*j->hits), compare_hits);
+        while (n < MIN(j->n, j->search.limit) && j->hits[n].score >= j->search.min_score)
+                n++;
+        *ret_n = n;
 }
 
 static void job_work(void *userdata) {
@@ -132,8 +254,13 @@ static void job_work(void *userdata) {
                 j->r = store_read_begin(j->reader);
         if (j->r < 0)
                 return;
-        j->r = find_text(j);
+        if (j->mode != SEARCH_VECTOR)
+                j->r = find_text(j);
+        if (j->r >= 0 && j->mode != SEARCH_TEXT)
+                j->r = find_vector(j);
         store_read_end(j->reader);
+        if (j->r >= 0)
+                rank(j, &j->n_ranked);
 }
 
 /* ---- on the loop ---- */
@@ -144,6 +271,7 @@ static SearchJob *job_free(SearchJob *j) {
         while (j->n > 0)
                 free(j->blocks[--j->n]);
         free(j->blocks);
+        map_free(j->by_row);
         free(j->hits);
         j->magic = 0;
         free(j);
@@ -158,7 +286,7 @@ static void job_done(void *userdata) {
 
         for (size_t i = 0; i < j->n; i++)
                 j->hits[i].entry.access_count += access_counts_get(j->m->counts, j->hits[i].entry.id);
-        j->done(j->r, &(SearchResult){ j->hits, j->n, SEARCH_TEXT }, j->userdata);
+        j->done(j->r, &(SearchResult){ j->hits, j->n_ranked, j->mode }, j->userdata);
         if (reader && s->n_idle < THREADS_MAX)
                 s->idle[s->n_idle++] = reader;
         else
@@ -174,11 +302,27 @@ int memory_search(MemoryManager *m, const MemorySearch *search, SearchDoneFn don
         if (!j)
                 return -ENOMEM;
         *j = (SearchJob){
-                .magic = JOB_MAGIC, .m = m, .search = *search, .done = done, .userdata = userdata
+                .magic = JOB_MAGIC,
+                .m = m,
+                .search = *search,
+                .mode = !search->vector ? SEARCH_TEXT
+                        : search->text  ? SEARCH_HYBRID
+                                        : SEARCH_VECTOR,
+                .done = done,
+                .userdata = userdata,
         };
-        j->hits = calloc(search->limit, sizeof(SearchHit));
-        j->blocks = calloc(search->limit, sizeof(void *));
-        if (!j->hits || !j->blocks)
+        if (search->vector) {
+                j->model = meaning_model(m->meaning, search->model, search->n_vector);
+                if (!j->model)
+                        return MEMORY_E_MODEL;
+                j->exact = !meaning_is_ready(j->model);
+        }
+        j->depth = j->mode == SEARCH_HYBRID ? MAX(search->limit, (size_t) FUSION_DEPTH)
+                                            : search->limit;
+        j->by_row = map_new();
+        j->hits = calloc(2 * j->depth + 1, sizeof(SearchHit));
+        j->blocks = calloc(2 * j->depth + 1, sizeof(void *));
+        if (!j->by_row || !j->hits || !j->blocks)
                 return -ENOMEM;
         if (s->n_idle > 0)
                 j->reader = s->idle[--s->n_idle];

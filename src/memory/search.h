@@ -28,7 +28,10 @@ typedef enum SearchMode {
 typedef struct MemorySearch {
         MemoryScope scopes[SEARCH_SCOPES_MAX]; /* of one namespace */
         size_t n_scopes;
-        const char *text; /* NULL: none */
+        const char *text;    /* NULL: none */
+        const float *vector; /* passed vector_check(); NULL: none. At least one of the two */
+        size_t n_vector;
+        const char *model; /* that the vector is of */
         MemoryFilter filter;
         bool has_filter;
         size_t limit;
@@ -40,8 +43,9 @@ typedef struct SearchHit {
         MemoryEntry entry;
         unsigned scope; /* which of the search's */
         double score;
-        double bm25;        /* of the text, above 0 */
-        unsigned text_rank; /* from 1; 0: not among those found by text */
+        double bm25;                     /* of the text, above 0 */
+        double cosine;                   /* of the vector */
+        unsigned text_rank, vector_rank; /* from 1; 0: not among those found by it */
 } SearchHit;
 
 typedef struct SearchResult {
@@ -52,5 +56,6 @@ typedef struct SearchResult {
 
 /* r: 0 or negative errno; result lives during the call. */
 typedef void (*SearchDoneFn)(int r, const SearchResult *result, void *userdata);
-/* 0 and done() will come; or -EAGAIN (too many wait), -ENOMEM. */
+/* 0 and done() will come; or -EAGAIN (too many wait), -ENOMEM; or MEMORY_E_MODEL: there is no
+ * vector of this model and dimension to compare with. */
 int memory_search(MemoryManager *m, const MemorySearch *s, SearchDoneFn done, void *userdata);

@@ -26,7 +26,7 @@ typedef struct Fixture {
 
 static void open_memory(Fixture *f) {
         assert_int_equal(store_open(&f->store, f->event, f->path, &memory_schema, NULL, NULL), 0);
-        assert_int_equal(memory_manager_new(&f->memory, f->event, f->store, &f->limits), 0);
+        assert_int_equal(memory_manager_new(&f->memory, f->event, f->store, &f->limits, NULL), 0);
 }
 
 static void close_memory(Fixture *f) {

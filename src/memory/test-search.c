@@ -30,7 +30,7 @@ static int setup(void **state) {
         path = path_join(f->folder, "memory.db");
         assert_int_equal(sd_event_new(&f->event), 0);
         assert_int_equal(store_open(&f->store, f->event, path, &memory_schema, NULL, NULL), 0);
-        assert_int_equal(memory_manager_new(&f->memory, f->event, f->store, &limits), 0);
+        assert_int_equal(memory_manager_new(&f->memory, f->event, f->store, &limits, NULL), 0);
         f->scope = memory_namespace_scope(1);
         *state = f;
         return 0;

@@ -51,9 +51,10 @@ CREATE VIRTUAL TABLE search USING fts5 (text, context, scope, tokenize = 'porter
 
 CREATE TABLE models (
         id         INTEGER PRIMARY KEY,
-        name       TEXT NOT NULL UNIQUE,              -- see embedder.h; "given": by whoever stored the entry
+        name       TEXT NOT NULL,                     -- "given", or as whoever stored the entry calls it
         dimensions INTEGER NOT NULL,
-        created_at INTEGER NOT NULL
+        created_at INTEGER NOT NULL,
+        UNIQUE (name, dimensions)
 );
 -- Vectors by what they were made of: equal texts are embedded once.
 CREATE TABLE embeddings (
@@ -70,13 +71,11 @@ CREATE TABLE vectors (
         PRIMARY KEY (row, model)
 ) WITHOUT ROWID;
 CREATE INDEX vectors_embedding ON vectors (embedding);
--- What happened to live entries' vectors, for index files that are behind; removed once they have it.
+-- Whose vectors may have changed, for indexes that are behind; removed once their files have it.
 CREATE TABLE vector_changes (
-        sequence  INTEGER PRIMARY KEY AUTOINCREMENT,
-        model     INTEGER NOT NULL,
-        entry     INTEGER NOT NULL,
-        segment   INTEGER NOT NULL,
-        embedding INTEGER                             -- NULL: gone
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        entry    INTEGER NOT NULL,                    -- 0: the whole segment is gone
+        segment  INTEGER NOT NULL
 );
 
 CREATE TABLE consolidations (
