@@ -133,23 +133,30 @@ static void receive(int fd, Buf *in) {
                 (void) buf_append(in, part, (size_t) n);
 }
 
+static void answer_held(void) {
+        while (n_held > 0)
+                reply_echo(held[--n_held]);
+}
+
 static void send_pieces(int fd, const uint8_t *data, size_t n, size_t piece, Buf *in) {
+        unsigned n_full = 0;
+
         while (n > 0) {
                 ssize_t sent = send(fd, data, MIN(n, piece), MSG_DONTWAIT | MSG_NOSIGNAL);
                 if (sent < 0 && errno != EAGAIN)
                         return; /* the server has hung up */
+                if (sent < 0 && ++n_full > 8)
+                        return; /* it reads no more, though it owes nothing */
+                if (sent < 0)
+                        answer_held(); /* it reads no more before that: small pieces fill a socket soon */
                 if (sent > 0) {
+                        n_full = 0;
                         data += sent;
                         n -= (size_t) sent;
                 }
                 settle();
                 receive(fd, in);
         }
-}
-
-static void answer_held(void) {
-        while (n_held > 0)
-                reply_echo(held[--n_held]);
 }
 
 static bool is_empty(void) {
