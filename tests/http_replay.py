@@ -33,7 +33,7 @@ from soak import status_of  # noqa: E402
 ROUND, BATCH, CONNECTIONS = 1000, 40, 10
 QUIET = 0.1  # an answer that does not end, a stream, is cut off after so many seconds without a byte
 LEFT_OUT = {"shutdown"}
-SERVER_ERRORS = {"busy", "store_busy", "too_many_connections", "not_ready"}
+SERVER_ERRORS = {"busy", "store_busy", "too_many_connections", "not_ready", "tool_busy"}
 FROM_THE_PARSER = {400, 413, 414, 431, 501, 505}  # libmicrohttpd's own page, for what is no HTTP at all
 NASTY = [b"", b"0", b"-1", b"1e9", b"99999999999999999999", b"%00", b"%", b"%ff", b"..", b"null", b"\x00", b"\xff\xfe", b"\r\n",
          b"\n\n", b"a" * 5000, b"'\"", b"{}", b"[[[[", b"true", "ü".encode(), b"\xed\xa0\x80", b"0x10", b"+5", b" 5", b"5,5"]

@@ -124,6 +124,7 @@ def test_the_examples_of_bodies_work(agentd, document):
 
     s = agentd.api("POST", "/sessions", example("SessionCreate"), expect=201).json["session_id"]
     base = f"/sessions/{s}"
+    agentd.wait_session(s, lambda x: x["substate"] == "active", what="a process")
     agentd.api("POST", base + "/kill", example("SessionKill"), expect=200)
     agentd.api("PATCH", base, example("SessionPatch"), expect=200)
     m = agentd.api("POST", base + "/messages", example("MessageAppend"), expect=201).json["id"]

@@ -31,9 +31,12 @@ BODIES = {
     "setVariable": "1",
     "setMemory": {"key": "k", "value": 1},
     "setNamespaceMemory": {"key": "k", "value": 1},
+    "searchMemory": {"query": "k"},
+    "searchNamespaceMemory": {"query": "k"},
     "createToken": {},
 }
-QUERIES = {"deleteMemory": "key=k", "deleteNamespaceMemory": "key=k", "getDiff": "from=now"}
+QUERIES = {"deleteMemory": "key=k", "deleteNamespaceMemory": "key=k", "getMemoryHistory": "key=k", "getNamespaceMemoryHistory": "key=k",
+           "getDiff": "from=now"}
 
 
 def bearer(text):
@@ -163,7 +166,7 @@ def test_foreign_ids_in_query_and_body_lead_nowhere(agentd, sides, method, rest,
 def test_logs_of_a_foreign_run_or_cursor_are_empty_or_refused(agentd, sides):
     mine, theirs = sides
     answer = agentd.request("GET", f"/sessions/{mine.id}/logs?run={theirs.run}", headers=mine.token("read"))
-    assert answer.status == 200 and answer.body == b""
+    assert answer.status == 404 and answer.json["code"] == "run_not_found"
     events = agentd.request("GET", f"/sessions/{theirs.id}/logs", headers={"Accept": "text/event-stream"}).body.decode()
     cursor = re.search(r"^id: (\S+)$", events, re.M).group(1)
     answer = agentd.request("GET", f"/sessions/{mine.id}/logs?cursor={cursor}", headers=mine.token("read"))
