@@ -61,7 +61,10 @@ class Rig:
             return None
 
     def must(self, method, path, body=None):
-        answer = self.agentd.api(method, path, body, timeout=PATIENCE)
+        try:
+            answer = self.agentd.api(method, path, body, timeout=PATIENCE)
+        except BROKEN as error:
+            raise Wrong(f"afterwards {method} {path} is not answered: {error!r}") from None
         if answer.status not in (200, 201):
             raise Wrong(f"afterwards {method} {path} is refused: {answer!r}")
         return answer.json
@@ -335,13 +338,19 @@ class WithAgent(Scenario):
 
     def settled(self, rig):
         """Calls may be failing while it waits."""
+        last = None
+
         def look():
-            answer = rig.ask("GET", self.path)
+            nonlocal last
+            last = answer = rig.ask("GET", self.path)
             if answer is None or answer.status != 200:
                 return None
             s = answer.json
             return s if s["substate"] not in ("queued", "starting", "stopping", "backoff") else None
-        return wait_for(look, PATIENCE, "a settled state")
+        try:
+            return wait_for(look, PATIENCE, "a settled state")
+        except AssertionError as error:
+            raise Wrong(f"{error}; the last answer: {last!r}") from None
 
     def check_processes(self, rig):
         s = self.settled(rig)
@@ -516,10 +525,21 @@ SCENARIOS = {
 }
 
 
+def follow(rig, program):
+    """Some calls come behind the answer: until one has failed, or none was made for a while."""
+    before = -1
+    for _ in range(50):
+        if rig.calls.failed(program) or (now := rig.calls.count(program)) == before:
+            return
+        before = now
+        time.sleep(0.1)
+
+
 def count(rig, scenario, program):
     scenario.prepare(rig)
     rig.calls.arm(program)
     outcome = scenario.act(rig)
+    follow(rig, program)
     rig.calls.disarm()
     assert outcome == "done", outcome
     scenario.check(rig, outcome)
@@ -537,6 +557,7 @@ def point(rig, scenario, program, number, which):
         outcome = scenario.act(rig)
     except AssertionError as error:
         outcome = f"WRONG {error}"
+    follow(rig, program)
     rig.calls.disarm()
     failed = rig.calls.failed(program)
     if outcome.startswith("WRONG"):

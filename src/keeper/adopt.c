@@ -6,7 +6,8 @@
  * here once more, because to adopt a stranger that has the same number would mean to signal it
  * later. What does not match is reported as gone, how is not known. From there on an adopted run
  * differs from our own children in one thing: its end is seen through the pidfd in the epoll
- * instead of SIGCHLD. */
+ * instead of SIGCHLD. Where the kernel has no room for that (fs.epoll.max_user_watches, memory) it
+ * is tried again until it has: nobody else would ever see the end. */
 
 #include <sys/stat.h>
 
@@ -22,6 +23,15 @@ static bool is_the_one(const KeeperMsg *m, int pidfd) {
                 return false;
         /* Gone altogether is no contradiction: then the pidfd knows how it ended. */
         return proc_stat(m->adopt.pid, &stat) < 0 || stat.start_time == m->adopt.start_time;
+}
+
+static int watch_leader(Keeper *k, KeeperRun *r) {
+        int ret = keeper_watch(k->epoll, r->pidfd, EPOLLIN,
+                               keeper_run_key(k, r, KEEPER_SOURCE_LEADER));
+
+        r->leader_watched = ret >= 0;
+        k->behind |= ret < 0;
+        return ret;
 }
 
 void keeper_run_adopt(Keeper *k, KeeperRun *r, const KeeperMsg *m, int pidfd) {
@@ -40,10 +50,23 @@ void keeper_run_adopt(Keeper *k, KeeperRun *r, const KeeperMsg *m, int pidfd) {
                 keeper_run_exited(k, r, -1, 0, false, KEEPER_EXIT_UNKNOWN);
                 return;
         }
-        ret = keeper_watch(k->epoll, pidfd, EPOLLIN, keeper_run_key(k, r, KEEPER_SOURCE_LEADER));
+        ret = watch_leader(k, r);
         if (ret < 0)
-                (void) log_error(ret, "run %016lx cannot be watched", (unsigned long) r->slot.run);
-        r->leader_watched = ret >= 0;
+                (void) log_error(ret,
+                                 "run %016lx cannot be watched; this is tried again every second",
+                                 (unsigned long) r->slot.run);
+}
+
+void keeper_leaders_retry(Keeper *k) {
+        for (unsigned i = 0; i < k->high; i++) {
+                KeeperRun *r = &k->runs[i];
+
+                if (!r->used || r->child || r->leader_watched || r->pidfd < 0 ||
+                    r->slot.state != KEEPER_RUN_ALIVE)
+                        continue;
+                if (watch_leader(k, r) >= 0)
+                        log_info("run %016lx is watched now", (unsigned long) r->slot.run);
+        }
 }
 
 void keeper_run_leader_gone(Keeper *k, KeeperRun *r, bool hangup) {

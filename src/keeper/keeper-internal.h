@@ -121,7 +121,7 @@ typedef struct Keeper {
         KeeperRun *runs;
         unsigned max_runs, n_used, high; /* high: no run above */
         unsigned n_pending;              /* runs with a report pending */
-        bool behind;      /* something is to be tried again in a second: a held stream, a record */
+        bool behind; /* to be tried again in a second: a held stream, a record, watching a leader */
         bool drop_output; /* instead of holding it back */
 
         KeeperLink link;
@@ -185,6 +185,8 @@ void keeper_run_status(Keeper *k, KeeperRun *r);
 void keeper_run_reap(Keeper *k, KeeperRun *r);
 /* Takes over the leader behind pidfd (ownership passes) if it is the one that the message describes. */
 void keeper_run_adopt(Keeper *k, KeeperRun *r, const KeeperMsg *m, int pidfd);
+/* Tries again to watch those of which that failed (k->behind). */
+void keeper_leaders_retry(Keeper *k);
 /* The pidfd of an adopted run is ready: hangup says that the process was reaped. */
 void keeper_run_leader_gone(Keeper *k, KeeperRun *r, bool hangup);
 

@@ -16,7 +16,7 @@
 
 #define EVENTS_MAX        16
 #define OUTPUT_EVENTS_MAX 8
-#define RETRY_USEC        USEC_PER_SEC /* between two tries to write what a file did not take */
+#define RETRY_USEC        USEC_PER_SEC /* between two tries of what did not work (behind) */
 
 uint64_t keeper_key_pack(KeeperKey key) {
         return (uint64_t) key.source << 56 | (uint64_t) (key.stream & 1) << 55 |
@@ -141,7 +141,8 @@ int keeper_loop(Keeper *k) {
                         dispatch(k, keeper_key_unpack(events[i].data.u64), events[i].events);
                 keeper_watchdog_tick(k, clock_monotonic());
                 if (k->behind && clock_monotonic() >= retry_at) {
-                        keeper_output_retry(k);
+                        keeper_output_retry(k); /* clears it */
+                        keeper_leaders_retry(k);
                         retry_at = clock_monotonic() + RETRY_USEC;
                 }
                 keeper_daemon_tick(k, clock_monotonic());
