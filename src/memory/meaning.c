@@ -50,6 +50,7 @@ struct Meaning {
         MeaningModel **models;
         size_t n_models;
         uint64_t applied, saved; /* changes that the indexes have; that the files have */
+        uint64_t last;           /* that ever was, at start */
         uint64_t turn;
         sd_event_source *timer; /* the next piece of an index that is made again */
         Pool *pool;             /* saves; NULL: no loop */
@@ -92,6 +93,24 @@ static int model_open(Meaning *s, MeaningModel *model, uint64_t *ret_sequence) {
         return vector_index_open(&model->index, path, model->dimensions, ret_sequence);
 }
 
+/* What the files had is not ours, or too old. */
+static int model_empty(Meaning *s, MeaningModel *model) {
+        VectorIndexStats stats;
+        uint64_t sequence;
+
+        vector_index_stats(model->index, &stats);
+        if (stats.n == 0)
+                return 0;
+        model->index = vector_index_free(model->index);
+        char id[ID_STRING_SIZE];
+        _cleanup_free_ char *path = str_printf("%s/%s.vectors", s->folder, id_format(model->id, id));
+        if (!path)
+                return -ENOMEM;
+        if (unlink(path) < 0 && errno != ENOENT)
+                return -errno;
+        return model_open(s, model, &sequence);
+}
+
 static int model_add(Meaning *s, uint64_t id, const char *name, unsigned dimensions, MeaningModel **ret) {
         _cleanup_(model_freep) MeaningModel *model = calloc(1, sizeof(*model));
         MeaningModel **models = reallocarray(s->models, s->n_models + 1, sizeof(*models));
@@ -105,8 +124,15 @@ static int model_add(Meaning *s, uint64_t id, const char *name, unsigned dimensi
         int r = model->name ? model_open(s, model, &sequence) : -ENOMEM;
         if (r < 0)
                 return r;
-        /* Of a new model there is nothing to make up for; of an old one the file says how far it is. */
-        model->rebuilt_to = ret || (sequence > 0 && sequence >= s->saved) ? UINT64_MAX : 0;
+        /* Of a new model there is nothing to make up for; of an old one the file says how far it is. A file that
+         * is ahead of the rows was made from others: the database is a copy of an earlier time. */
+        bool fits = sequence > 0 && sequence >= s->saved && sequence <= s->last;
+        model->rebuilt_to = ret || fits ? UINT64_MAX : 0;
+        if (!ret && !fits) {
+                r = model_empty(s, model);
+                if (r < 0)
+                        return r;
+        }
         if (ret)
                 *ret = model;
         s->models[s->n_models++] = TAKE_PTR(model);
@@ -352,7 +378,9 @@ static int query_saved(Meaning *s) {
 
         if (r >= 0)
                 r = store_next(c);
-        if (r > 0) /* the first that is there, the last that ever was */
+        if (r > 0)
+                s->last = (uint64_t) store_int(c, 1);
+        if (r > 0) /* the first that is there */
                 s->saved = store_is_null(c, 0) ? (uint64_t) store_int(c, 1)
                                                : (uint64_t) store_int(c, 0) - 1;
         s->applied = s->saved;

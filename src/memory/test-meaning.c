@@ -295,6 +295,26 @@ static void test_files_that_are_behind_catch_up(void **state) {
         assert_three_while_rebuilding(f);
 }
 
+/* An earlier copy of the database, and the files of a later time beside it. */
+static void test_files_of_another_time_are_not_believed(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *database = path_join(f->folder, "memory.db");
+        _cleanup_free_ char *copy = NULL;
+        size_t n;
+
+        put_three(f);
+        end(f);
+        assert_int_equal(fs_read_file(AT_FDCWD, database, SIZE_MAX, &copy, &n), 0);
+        begin(f);
+        PUT(f, "x", "\"other\"", 0, 0, 1);
+        PUT(f, "later", "\"later\"", 1, 0, 0);
+        assert_int_equal(memory_delete(f->memory, f->scope, "z", 0, NULL, NULL, NULL), 0);
+        end(f);
+        assert_int_equal(fs_write_file_atomic(AT_FDCWD, database, copy, n, 0600), 0);
+        begin(f);
+        assert_three_while_rebuilding(f);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_the_nearest_come_first_with_their_cosine,
@@ -312,6 +332,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_lost_and_damaged_files_are_made_again, setup,
                                                 teardown),
                 cmocka_unit_test_setup_teardown(test_files_that_are_behind_catch_up, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_files_of_another_time_are_not_believed, setup,
+                                                teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
