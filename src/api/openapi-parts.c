@@ -172,13 +172,15 @@ static bool has_etag(const Route *r) {
 
         if (r->flags & ROUTE_TAGGED)
                 return t != &output_status;
+        if (t == &output_memory_stored)
+                return streq(r->method, "POST");
         return t == &output_variable_stored || (t == &output_checkpoint && !r->out_is_array) ||
                (t == &output_session && !r->out_is_array && r->id != ROUTE_CHECKPOINT_STATE);
 }
 
 static bool has_pages(const Route *r) {
         for (size_t i = 0; r->in && i < r->in->n_fields; i++)
-                if (streq(r->in->fields[i].name, "after"))
+                if (streq(r->in->fields[i].name, "after") || r->out == &output_memory_history)
                         return true;
         return false;
 }
