@@ -180,6 +180,7 @@ int main(void) {
                 print_route(&route_table[i]);
                 collect(route_table[i].out, seen, &n);
         }
+        collect(&input_agent, seen, &n);
         (void) puts("# OBJECTS\n");
         for (size_t i = 0; i < n; i++)
                 if (seen[i]->name)

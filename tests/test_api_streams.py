@@ -36,6 +36,17 @@ def n_fds(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def n_fds_at_rest(pid):
+    """Without the connections of earlier requests, which the daemon is about to close."""
+    seen = []
+
+    def same():
+        seen.append(n_fds(pid))
+        return len(seen) >= 10 and len(set(seen[-10:])) == 1
+    wait_for(same, what="the same number of descriptors ten times")
+    return seen[-1]
+
+
 def kill_among_readings(agentd, got, times):
     """Kills the daemon so many times, each time after its reader got something."""
     for _ in range(times):
@@ -159,7 +170,7 @@ def test_who_waits_for_a_deleted_session_is_told(agentd):
 def test_who_leaves_while_waiting_costs_nothing(agentd):
     s = agentd.create()["session_id"]
     pid = agentd.daemon_pid
-    before = n_fds(pid)
+    before = n_fds_at_rest(pid)
     for _ in range(3):
         waiters = [waiting(agentd, s, "wait=300") for _ in range(50)]
         arrived(agentd)

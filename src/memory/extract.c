@@ -118,12 +118,12 @@ static int choose_sentences(ExtractUnits *u, const ExtractOptions *o, Extract *e
 
         if (u->n_units == 0)
                 return 0;
-        order = calloc(u->n_units, sizeof(*order));
+        order = calloc(u->n_units, sizeof(ExtractUnit *));
         if (!order)
                 return -ENOMEM;
         for (size_t i = 0; i < u->n_units; i++)
                 order[i] = &u->units[i];
-        qsort(order, u->n_units, sizeof(*order), compare_scores);
+        qsort(order, u->n_units, sizeof(ExtractUnit *), compare_scores);
         size_t n = keep_best(u, order, o);
         e->sentences = calloc(MAX(n, (size_t) 1), sizeof(*e->sentences));
         if (!e->sentences)

@@ -113,7 +113,7 @@ static int model_empty(Meaning *s, MeaningModel *model) {
 
 static int model_add(Meaning *s, uint64_t id, const char *name, unsigned dimensions, MeaningModel **ret) {
         _cleanup_(model_freep) MeaningModel *model = calloc(1, sizeof(*model));
-        MeaningModel **models = reallocarray(s->models, s->n_models + 1, sizeof(*models));
+        MeaningModel **models = reallocarray(s->models, s->n_models + 1, sizeof(MeaningModel *));
         uint64_t sequence;
 
         if (models)
@@ -319,7 +319,7 @@ static void save_done(void *userdata) {
 static bool begin_save(Meaning *s) {
         if (!s->folder || s->is_saving || s->applied == s->saved)
                 return false;
-        MeaningModel **list = reallocarray(s->being_saved, s->n_models + 1, sizeof(*list));
+        MeaningModel **list = reallocarray(s->being_saved, s->n_models + 1, sizeof(MeaningModel *));
         if (!list)
                 return false;
         s->being_saved = list;

@@ -98,7 +98,7 @@ typedef struct MemorySet {
 typedef void (*MemoryDoneFn)(int r, uint64_t version, void *userdata);
 /* MEMORY_E_VERSION at once, with *ret_version what it is (0: nothing there); ret_version may be NULL. */
 int memory_set(MemoryManager *m,
-               const MemorySet *set,
+               const MemorySet *s,
                MemoryDoneFn done,
                void *userdata,
                uint64_t *ret_version);
@@ -139,7 +139,7 @@ typedef struct MemoryList {
         bool details;               /* without: only the key is there */
 } MemoryList;
 /* Ascending by the key's bytes. fn non-zero stops; a negative one is returned. */
-int memory_list(MemoryManager *m, const MemoryList *list, MemoryFn fn, void *userdata);
+int memory_list(MemoryManager *m, const MemoryList *l, MemoryFn fn, void *userdata);
 /* Newest first, the live one too; before_version 0: from the newest. MEMORY_E_NOT_FOUND: there
  * never was one, or all that was is too old. */
 int memory_history(MemoryManager *m,

@@ -58,4 +58,4 @@ typedef struct SearchResult {
 typedef void (*SearchDoneFn)(int r, const SearchResult *result, void *userdata);
 /* 0 and done() will come; or -EAGAIN (too many wait), -ENOMEM; or MEMORY_E_MODEL: there is no
  * vector of this model and dimension to compare with. */
-int memory_search(MemoryManager *m, const MemorySearch *s, SearchDoneFn done, void *userdata);
+int memory_search(MemoryManager *m, const MemorySearch *search, SearchDoneFn done, void *userdata);

@@ -13,7 +13,7 @@ static char *file_of(const char *header, const void *data, size_t n_data, size_t
         char *file = malloc(sizeof(n) + strlen(header) + n_data);
 
         memcpy(file, &n, sizeof(n));
-        memcpy(file + sizeof(n), header, strlen(header));
+        memcpy(file + sizeof(n), header, (size_t) le64toh(n));
         if (n_data > 0)
                 memcpy(file + sizeof(n) + strlen(header), data, n_data);
         *ret_n = sizeof(n) + strlen(header) + n_data;

@@ -82,7 +82,7 @@ static void put(const Tokenizer *t, Numbers *out, uint32_t id) {
 }
 
 /* The start of the character that ends before p. */
-static char *back(char *from, char *p) {
+static char *back(const char *from, char *p) {
         do
                 p--;
         while (p > from && ((uint8_t) *p & 0xC0) == 0x80);
@@ -100,7 +100,7 @@ static size_t characters(const char *p, const char *end) {
 }
 
 /* The longest token at the beginning of [p, end), which is inside of a word or not. NULL: none. */
-static char *longest(const Tokenizer *t, char *p, char *end, bool is_inside, uint32_t *ret) {
+static char *longest(const Tokenizer *t, char *p, const char *end, bool is_inside, uint32_t *ret) {
         size_t n_prefix = is_inside ? strlen(t->prefix) : 0;
         char token[1024 + sizeof(t->prefix)];
         size_t room = MIN(t->longest, sizeof(token) - 1);
@@ -225,8 +225,10 @@ static void run_unigram(const Tokenizer *t, const char *p, const char *end, Numb
         }
 }
 
+/* ids is written through `out`. NOLINTBEGIN(readability-non-const-parameter) */
 int tokenizer_run(
         const Tokenizer *t, const char *text, size_t n, uint32_t *ids, size_t max, size_t *ret_n) {
+        /* NOLINTEND(readability-non-const-parameter) */
         _cleanup_buf_ Buf buf = BUF_INIT(SIZE_MAX);
         Numbers out = { .ids = ids, .max = max };
 

@@ -85,7 +85,10 @@ static int begin(void **state) {
         assert_non_null(f);
         *state = f;
         test_program_begin(&f->server, getenv("AGENTD_FETCH_SERVER"));
-        assert_int_equal(sscanf(f->server.line, "%u %u", &f->plain, &f->secure), 2);
+        char *end = f->server.line;
+        f->plain = (unsigned) strtoul(end, &end, 10);
+        f->secure = (unsigned) strtoul(end, &end, 10);
+        assert_true(f->plain > 0 && f->secure > 0);
         return 0;
 }
 
