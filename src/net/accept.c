@@ -170,6 +170,10 @@ void http_conn_notify(void *cls,
         }
 
         HttpConn *conn = OBJ_CAST(HttpConn, TAKE_PTR(*socket_context), HTTP_CONN_MAGIC);
+        /* libmicrohttpd 0.9.75 does not tell the end of a request whose headers it refuses. */
+        void *request = conn->request;
+        if (request)
+                http_request_completed(s, mhd, &request, MHD_REQUEST_TERMINATED_WITH_ERROR);
         s->stats.connections_now--;
         if (conn->linger)
                 http_linger_start(s, conn->fd);

@@ -56,8 +56,9 @@ struct HttpConn {
         HttpServer *server;
         int fd; /* libmicrohttpd's */
         HttpDeadline deadline;
-        HttpPerIp *per_ip; /* remote peers only */
-        bool linger;       /* on close, read on for a moment */
+        HttpPerIp *per_ip;    /* remote peers only */
+        HttpRequest *request; /* that was begun and not completed; NULL: none */
+        bool linger;          /* on close, read on for a moment */
         Peer peer;
 };
 

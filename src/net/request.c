@@ -150,6 +150,7 @@ void *http_request_begin(void *cls, const char *uri, struct MHD_Connection *mhd)
         req->number = ++s->stats.requests;
         s->stats.requests_now++;
         list_append(&s->requests, &req->link);
+        conn->request = req;
         return s->parsing = req;
 }
 
@@ -311,6 +312,7 @@ void http_request_completed(void *cls,
                 s->parsing = NULL;
         http_watch_stop(req);
         list_remove(&req->link);
+        req->conn->request = NULL;
         s->stats.requests_now--;
         conn_owes(req->conn, HTTP_DEBT_REQUEST_LINE);
         /* Its answer began before the draining, so it does not say that the connection will close. */
