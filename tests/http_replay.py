@@ -265,7 +265,7 @@ def parse_chunks(data):
 
 def parse_answers(data, methods, ended):
     """The answers in it; what is cut off at the end of a stream is none."""
-    methods = iter(methods)
+    has_head, methods = "HEAD" in methods, iter(methods)
     while data:
         head, found, rest = data.partition(b"\r\n\r\n")
         if not found:
@@ -290,6 +290,12 @@ def parse_answers(data, methods, ended):
             data = rest
             continue
         method = next(methods, None)
+        # Behind a mangled request an answer may be another one's: what follows says whether it has a body.
+        is_next = b"HTTP/1.".startswith(rest[:7])
+        if method == "HEAD" and not is_next:
+            method = None
+        elif has_head and method != "HEAD" and is_next and rest:
+            method = "HEAD"
         if method == "HEAD" or code in (204, 304):
             body, data = b"", rest
         elif headers.get("transfer-encoding") == "chunked":

@@ -83,7 +83,7 @@ static void collect_token(const TokenInfo *t, void *userdata) {
                 return;
         if (walk->n == walk->room) {
                 size_t room = walk->room > 0 ? 2 * walk->room : 64;
-                void *more = reallocarray(walk->found, room, sizeof(*walk->found));
+                void *more = reallocarray(walk->found, room, sizeof(TokenInfo *));
                 walk->failed = !more;
                 if (!more)
                         return;
@@ -106,7 +106,7 @@ static void list_tokens(ApiCall *c, TokenWalk *walk, size_t limit) {
         size_t n = MIN(walk->n, limit);
 
         if (walk->n > 0)
-                qsort(walk->found, walk->n, sizeof(*walk->found), by_id);
+                qsort(walk->found, walk->n, sizeof(TokenInfo *), by_id);
         json_w_array_begin(&w);
         for (size_t i = 0; i < n; i++) {
                 json_w_object_begin(&w);

@@ -103,6 +103,7 @@ void openapi_write_head(JsonWriter *w) {
         "comes when nothing else did for half a minute. Else it is a page of a list, from the oldest kept on or behind after; there "         \
         "the header `Agentd-Events: reset` says the same as the event."
 
+/* Long sentences, each of several pieces. NOLINTBEGIN(bugprone-suspicious-missing-comma) */
 static const char *const notes[_ROUTE_MAX] = {
         [ROUTE_SESSION_CREATE] =
                 "With agent the session runs a program, as soon as it is started (`start`, or POST …/start). Without one it is a "
@@ -152,6 +153,7 @@ static const char *const notes[_ROUTE_MAX] = {
         [ROUTE_TOKEN_CREATE] = "Of a token with scope admin: for its own namespace only.",
         [ROUTE_SHUTDOWN] = "Answers before it is done.",
 };
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
 
 const char *openapi_note(RouteId id) {
         return notes[id];

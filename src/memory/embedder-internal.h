@@ -60,7 +60,7 @@ void embedder_wake(Embedder *e);
 /* Hands out what the items hold (r 0) or the error, and frees the job. The embedder may be gone afterwards. */
 void embed_job_finish(EmbedJob *job, int r, const char *message);
 
-int embedder_openai_init(Embedder *e, const EmbedderOptions *o, char **ret_message);
+int embedder_openai_init(Embedder *e, const EmbedderOptions *options, char **ret_message);
 int embedder_static_init(Embedder *e, const EmbedderOptions *o, char **ret_message);
 int embedder_hash_init(Embedder *e, const EmbedderOptions *o, char **ret_message);
 
