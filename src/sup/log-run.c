@@ -265,16 +265,20 @@ static int line_begin(LogStream *s, uint64_t offset, uint64_t *ret) {
         return 0;
 }
 
-/* How far the stream's file was filled when `record` was about to be written. */
+/* How far the stream's file was filled when `record` was about to be written. A damaged index, or a file
+ * that a power cut made shorter, may name a place that is not there: then it is the file's end. */
 static int filled_before(LogRun *r, unsigned stream, uint64_t record, uint64_t *ret) {
         KeeperIndexRecord k = {};
+        struct stat st = {};
 
+        if (r->stream[stream].fd >= 0 && fstat(r->stream[stream].fd, &st) < 0)
+                return errno_neg();
         for (uint64_t i = record; i > 0; i--) {
                 int e = get_record(r, i - 1, &k);
                 if (e < 0)
                         return e;
                 if (e > 0 && !record_is_gap(&k) && record_stream(&k) == stream) {
-                        *ret = k.end & END_MASK;
+                        *ret = MIN(k.end & END_MASK, (uint64_t) st.st_size);
                         return 0;
                 }
         }
