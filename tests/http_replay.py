@@ -230,6 +230,8 @@ def read_answers(s, is_enough):
     """Everything until the end, or until nothing comes any more. (bytes, ended by the daemon)"""
     data, until = b"", time.monotonic() + 20
     while not is_enough(data):
+        if time.monotonic() > until and b"text/event-stream" in data:
+            return data, False  # what happens meanwhile never ends
         if time.monotonic() > until:
             raise Wrong(f"neither silent nor at the end after 20 s: {data[-300:]!r}")
         if not select.select([s], [], [], QUIET)[0]:
