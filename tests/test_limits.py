@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What a client can make grow has its limit, and who comes to it is told which one and what to do."""
-import base64
-import concurrent.futures
 import json
-import os
 
 import pytest
 
@@ -71,18 +68,3 @@ def test_variables_of_a_session_in_bytes_also_after_a_restore(make_agentd):
     agentd.api("POST", f"/sessions/{s}/restore", {"checkpoint_id": cp}, expect=200)
     limited(put(agentd, s, "b", "x" * 2000))
     assert put(agentd, s, "b", "x" * 500).status == 200
-
-
-def test_large_messages_that_wait_for_a_thread(make_agentd):
-    agentd = make_agentd(env={"AGENTD_MESSAGE_THREADS": "1", "AGENTD_MESSAGE_QUEUE": "1"})
-    sessions = [agentd.create(f"s{i}")["session_id"] for i in range(12)]
-
-    def append(s):
-        body = {"role": "user", "content": base64.b64encode(os.urandom(3_000_000)).decode()}
-        return agentd.request("POST", f"/sessions/{s}/messages", body)
-    with concurrent.futures.ThreadPoolExecutor(len(sessions)) as pool:
-        answers = list(pool.map(append, sessions))
-    assert {a.status for a in answers} == {201, 503}, answers
-    assert all(a.json["code"] == "store_busy" for a in answers if a.status == 503)
-    for s, a in zip(sessions, answers):
-        assert agentd.session(s)["message_count"] == (a.status == 201), "refused and there, or the other way round"

@@ -265,22 +265,28 @@ static int line_begin(LogStream *s, uint64_t offset, uint64_t *ret) {
         return 0;
 }
 
-/* How far the stream's file was filled when `record` was about to be written. A damaged index, or a file
- * that a power cut made shorter, may name a place that is not there: then it is the file's end. */
-static int filled_before(LogRun *r, unsigned stream, uint64_t record, uint64_t *ret) {
-        KeeperIndexRecord k = {};
+/* Where a record says that its stream's file ended. A damaged index, or a file that a power cut
+ * made shorter, may name a place that is not there: then it is the file's end. */
+static int record_end(const LogRun *r, const KeeperIndexRecord *record, uint64_t *ret) {
+        int fd = r->stream[record_stream(record)].fd;
         struct stat st = {};
 
-        if (r->stream[stream].fd >= 0 && fstat(r->stream[stream].fd, &st) < 0)
+        if (fd >= 0 && fstat(fd, &st) < 0)
                 return errno_neg();
+        *ret = MIN(record->end & END_MASK, (uint64_t) st.st_size);
+        return 0;
+}
+
+/* How far the stream's file was filled when `record` was about to be written. */
+static int filled_before(LogRun *r, unsigned stream, uint64_t record, uint64_t *ret) {
+        KeeperIndexRecord k = {};
+
         for (uint64_t i = record; i > 0; i--) {
                 int e = get_record(r, i - 1, &k);
                 if (e < 0)
                         return e;
-                if (e > 0 && !record_is_gap(&k) && record_stream(&k) == stream) {
-                        *ret = MIN(k.end & END_MASK, (uint64_t) st.st_size);
-                        return 0;
-                }
+                if (e > 0 && !record_is_gap(&k) && record_stream(&k) == stream)
+                        return record_end(r, &k, ret);
         }
         *ret = 0;
         return 0;
@@ -313,7 +319,7 @@ int log_run_seek_back(LogRun *r, uint64_t bytes) {
                 if (record_is_gap(&k))
                         continue;
                 unsigned i = record_stream(&k);
-                low[i] = k.end & END_MASK;
+                e = record_end(r, &k, &low[i]);
                 high[i] = MAX(high[i], low[i]);
         }
         if (e < 0)
