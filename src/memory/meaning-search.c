@@ -96,7 +96,7 @@ static int search_index(const MeaningQuery *q,
 
         assert(q->n_scopes <= ELEMENTSOF(segments));
         for (size_t i = 0; i < q->n_scopes; i++)
-                segments[i] = q->scopes[i].id ?: q->scopes[i].namespace_id;
+                segments[i] = memory_segment(q->scopes[i]);
         return vector_index_search(index, &query, hits, ret_n, NULL);
 }
 

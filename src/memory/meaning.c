@@ -78,15 +78,21 @@ static MeaningModel *model_free(MeaningModel *model) {
 }
 DEFINE_CLEANUP(MeaningModel *, model_free);
 
+/* NULL: out of memory. Only with a folder. */
+static char *model_path(const Meaning *s, const MeaningModel *model) {
+        char id[ID_STRING_SIZE];
+
+        return str_printf("%s/%s.vectors", s->folder, id_format(model->id, id));
+}
+
 static int model_open(Meaning *s, MeaningModel *model, uint64_t *ret_sequence) {
         _cleanup_free_ char *path = NULL;
-        char id[ID_STRING_SIZE];
 
         *ret_sequence = 0;
         if (s->folder) {
                 if (mkdir(s->folder, 0700) < 0 && errno != EEXIST)
                         return -errno;
-                path = str_printf("%s/%s.vectors", s->folder, id_format(model->id, id));
+                path = model_path(s, model);
                 if (!path)
                         return -ENOMEM;
         }
@@ -102,8 +108,7 @@ static int model_empty(Meaning *s, MeaningModel *model) {
         if (stats.n == 0)
                 return 0;
         model->index = vector_index_free(model->index);
-        char id[ID_STRING_SIZE];
-        _cleanup_free_ char *path = str_printf("%s/%s.vectors", s->folder, id_format(model->id, id));
+        _cleanup_free_ char *path = model_path(s, model);
         if (!path)
                 return -ENOMEM;
         if (unlink(path) < 0 && errno != ENOENT)
@@ -199,7 +204,7 @@ int meaning_add_set(Meaning *s, StoreTxn *txn, const MemorySet *set, uint64_t en
 void meaning_add_change(Meaning *s, StoreTxn *txn, MemoryScope scope, uint64_t entry) {
         if (meaning_is_used(s))
                 STORE_ADD(txn, MEMORY_VECTOR_CHANGED, STORE_INT((int64_t) entry),
-                          STORE_ID(scope.id ?: scope.namespace_id));
+                          STORE_ID(memory_segment(scope)));
 }
 
 /* ---- indexes follow ---- */
@@ -397,7 +402,7 @@ static int load_models(Meaning *s) {
         return r;
 }
 
-int meaning_new(Meaning **ret, MemoryManager *m, sd_event *event, Store *store, const char *folder) {
+int meaning_new(Meaning **ret, sd_event *event, Store *store, const char *folder) {
         Meaning *s = calloc(1, sizeof(*s));
         int r = 0;
 

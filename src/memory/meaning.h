@@ -12,7 +12,7 @@ typedef struct MeaningModel MeaningModel; /* lives as long as the Meaning */
 
 /* folder: for the files of the indexes, made when the first is; NULL: everything in memory. event
  * may be NULL: then what an index lacks is not made up for in the background. */
-int meaning_new(Meaning **ret, MemoryManager *m, sd_event *event, Store *store, const char *folder);
+int meaning_new(Meaning **ret, sd_event *event, Store *store, const char *folder);
 /* Saves first; no search is under way. */
 Meaning *meaning_free(Meaning *s);
 

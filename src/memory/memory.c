@@ -77,7 +77,7 @@ int memory_manager_new(MemoryManager **ret,
         if (r >= 0)
                 r = set_id_floor(store);
         if (r >= 0)
-                r = meaning_new(&m->meaning, m, event, store, vectors);
+                r = meaning_new(&m->meaning, event, store, vectors);
         if (r >= 0)
                 r = expiry_new(&m->expiry, m, event);
         if (r >= 0)

@@ -32,6 +32,10 @@ typedef struct MemoryScope {
 static inline MemoryScope memory_namespace_scope(uint64_t namespace_id) {
         return (MemoryScope){ .namespace_id = namespace_id };
 }
+/* What search and vectors know a scope by: ids of scopes and of namespaces are never the same. */
+static inline uint64_t memory_segment(MemoryScope scope) {
+        return scope.id ?: scope.namespace_id;
+}
 /* name must outlive the value. */
 MemoryScope memory_agent_scope(uint64_t namespace_id, const char *name);
 

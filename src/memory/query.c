@@ -93,7 +93,7 @@ static int words_of(Words *w, const char *text) {
 
 char *scope_token(MemoryScope scope, bool old, char buf[static SCOPE_TOKEN_SIZE]) {
         (void) snprintf(buf, SCOPE_TOKEN_SIZE, "%c%llu", old ? 'o' : 'l',
-                        (unsigned long long) (scope.id ?: scope.namespace_id));
+                        (unsigned long long) memory_segment(scope));
         return buf;
 }
 

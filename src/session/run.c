@@ -83,18 +83,23 @@ static void started_event(SessionTxn *t, pid_t pid) {
         txn_event(t, EVENT_RUN_STARTED, &w);
 }
 
-int session_run_started(
-        Session *s, uint64_t run, const RunIdentity *id, SessionDoneFn done, void *userdata) {
-        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
-
+/* A transaction about the open run; SESSION_E_STALE_RUN: that is another one. */
+static int open_run_txn(Session *s, uint64_t run, SessionTxn **ret) {
         OBJ_CHECK(s, SESSION_MAGIC);
         int r = session_make_true(s);
         if (r < 0)
                 return r;
         if (!s->open_run || s->open_run->id != run)
                 return SESSION_E_STALE_RUN;
-        r = session_txn_new(s->manager, s, &t);
-        if (r < 0)
+        return session_txn_new(s->manager, s, ret);
+}
+
+int session_run_started(
+        Session *s, uint64_t run, const RunIdentity *id, SessionDoneFn done, void *userdata) {
+        _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+        int r = open_run_txn(s, run, &t);
+
+        if (r != 0)
                 return r;
         t->run_state = s->open_run->state == RUN_STOPPING ? RUN_STOPPING : RUN_ALIVE;
         STORE_ADD(t->store, STATE_RUN_UPDATE_STARTED, STORE_ID(run), STORE_INT(t->run_state),
@@ -216,15 +221,9 @@ int session_run_ended(Session *s, uint64_t run, const RunEnd *end, SessionDoneFn
 
 int session_run_output(Session *s, uint64_t run, const char *reason, usec_t since) {
         _cleanup_(session_txn_freep) SessionTxn *t = NULL;
+        int r = open_run_txn(s, run, &t);
 
-        OBJ_CHECK(s, SESSION_MAGIC);
-        int r = session_make_true(s);
-        if (r < 0)
-                return r;
-        if (!s->open_run || s->open_run->id != run)
-                return SESSION_E_STALE_RUN;
-        r = session_txn_new(s->manager, s, &t);
-        if (r < 0)
+        if (r != 0)
                 return r;
         JsonWriter w = txn_event_data(t);
         json_w_kv_id(&w, "run", run);
