@@ -18,26 +18,13 @@ import pytest
 
 from lib import disk as calls
 from lib import load
-from lib import preload as libraries
 from lib.agentd import alive, wait_for
-from lib.disk import Disk
+from lib.disk import disk, library  # noqa: F401 (fixtures)
 
 ERRORS = {"ENOSPC": (errno.ENOSPC, False), "EIO": (errno.EIO, False), "EROFS": (errno.EROFS, False),
           "EDQUOT": (errno.EDQUOT, False), "short": (errno.ENOSPC, True)}
 FULL = (errno.ENOSPC, errno.EDQUOT)
 SAMPLES = 6
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    return libraries.build("disk-trouble", tmp_path_factory.mktemp("preload"))
-
-
-@pytest.fixture
-def disk(tmp_path, library):
-    d = Disk(tmp_path / "disk", library)
-    yield d
-    d.heal()
 
 
 @pytest.fixture

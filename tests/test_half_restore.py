@@ -9,23 +9,10 @@ import signal
 import pytest
 
 from lib import disk as calls
-from lib import preload as libraries
 from lib.agentd import alive, wait_for
-from lib.disk import Disk
+from lib.disk import disk, library  # noqa: F401 (fixtures)
 
 CHANGES = calls.WRITE | calls.OPEN | calls.RENAME | calls.UNLINK | calls.MKDIR
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
-    return libraries.build("disk-trouble", tmp_path_factory.mktemp("preload"))
-
-
-@pytest.fixture
-def disk(tmp_path, library):
-    d = Disk(tmp_path / "disk", library)
-    yield d
-    d.heal()
 
 
 @pytest.fixture

@@ -8,6 +8,10 @@ import mmap
 import pathlib
 import struct
 
+import pytest
+
+from lib import preload as libraries
+
 OPEN, WRITE, SYNC, TRUNCATE, RENAME, UNLINK, MKDIR, LINK, SPLICE = (1 << i for i in range(9))
 ANY = (1 << 9) - 1
 RULES = 4
@@ -89,3 +93,17 @@ class Disk:
     @property
     def records(self):
         return _HEAD.unpack_from(self._memory)[2]
+
+
+# For the files whose daemons have such a disk: they import the fixtures that they use.
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory):
+    return libraries.build("disk-trouble", tmp_path_factory.mktemp("preload"))
+
+
+@pytest.fixture
+def disk(tmp_path, library):
+    d = Disk(tmp_path / "disk", library)
+    yield d
+    d.heal()
